@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: the compiled loops that everything else stands on."""

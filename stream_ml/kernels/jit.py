@@ -1,0 +1,79 @@
+"""How kernels are compiled, where they are cached, and how they are all made ready before the first record.
+
+Every kernel is declared with :func:`kernel`. A kernel that Python calls names its signature; :func:`warm` compiles
+(or loads from the cache) exactly those and then forbids further compilation, so nothing can compile in mid-stream.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, cast
+
+import numba
+
+from stream_ml.kernels import cache
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Dispatcher(Protocol):
+    def compile(self, signature: str) -> object: ...
+    def disable_compile(self, val: bool = True) -> None: ...
+
+
+#: Kernels that Python calls, with the one signature each is called with.
+REGISTRY: list[tuple[_Dispatcher, str]] = []
+COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+
+cache.install()
+
+
+def kernel(function: F | None = None, *, signature: str | None = None) -> Any:
+    """Declare a kernel: plain double arithmetic, cached, rows in order, no fast-math.
+
+    Parameters
+    ----------
+    function
+        The kernel, a free function of arrays and scalars.
+    signature
+        numba signature under which Python calls it, such as ``"void(f8[:,::1], i8[::1])"``; none for a kernel that
+        only other kernels call.
+    """
+    if function is None:
+        return functools.partial(kernel, signature=signature)
+    if not COMPILED:
+        return function
+    with cache.locating():
+        made = numba.njit(cache=True, error_model="numpy")(function)
+    if signature is not None:
+        REGISTRY.append((cast("_Dispatcher", made), signature))
+    return made
+
+
+def warm(progress: Callable[[int, int], None] | None = None) -> int:
+    """Compile, or load from the cache, every registered kernel and forbid compilation afterwards.
+
+    Parameters
+    ----------
+    progress
+        Called with (kernels ready, kernels in all) after each.
+
+    Returns
+    -------
+    int
+        How many kernels are ready.
+    """
+    left = REGISTRY[_Ready.kernels :]
+    for dispatcher, signature in left:
+        dispatcher.compile(signature)
+        dispatcher.disable_compile()
+        _Ready.kernels += 1
+        if progress is not None:
+            progress(_Ready.kernels, len(REGISTRY))
+    return _Ready.kernels
+
+
+class _Ready:
+    kernels = 0

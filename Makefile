@@ -1,0 +1,54 @@
+# One word each. A fresh machine needs Python 3.11 or newer, gcc, make and pip; everything else is installed into .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.stamp
+OUT    := out
+
+.PHONY: help env demo test core lint bench lock clean
+
+help:           ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 10
+
+env: $(STAMP)   ## the environment in .venv: pinned dependencies, this package in place, bytecode compiled
+
+# An existing .venv is brought to the pinned versions, never removed.
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q stream_ml
+	@touch $@
+
+demo: env       ## a year of flights through the local engine, with a live table, a summary and a plot
+	$(BIN)/stream-ml demo flights
+
+test: lint      ## lint, then every test and every example in the docstrings
+	$(BIN)/python -m pytest
+
+core: env       ## the quick tests only: no kills, no whole streams, no unjitted runs
+	$(BIN)/python -m pytest -m "not slow and not kills and not unjitted"
+
+lint: env       ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: env      ## the benchmarks; results go to benchmarks/results
+	$(BIN)/python -m benchmarks
+
+lock: clean-lock ## pin what a clean environment resolves to today
+	$(PYTHON) -m venv $(OUT)/lock
+	$(OUT)/lock/bin/python -m pip install --quiet --disable-pip-version-check --upgrade setuptools
+	$(OUT)/lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	{ echo "# What \`make env\` installs; written by \`make lock\`."; \
+	  $(OUT)/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip; } > requirements-dev.lock
+
+.PHONY: clean-lock
+clean-lock:
+	@rm -rf $(OUT)/lock
+
+clean:          ## caches and outputs, not the environment
+	rm -rf $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

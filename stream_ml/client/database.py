@@ -1,0 +1,212 @@
+"""Opening the SQLite file, and what its failures mean.
+
+`failures(path)` turns every error of SQLite into one of ours, with the file's name and a cure.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import Enum
+from pathlib import Path
+
+import apsw
+
+from stream_ml.client.migrations import APPLICATION_ID, FORMAT, MIGRATIONS
+from stream_ml.config.settings import Durable
+from stream_ml.errors import BusyError, CorruptError, FormatError, InputError, StorageError, StreamMLError, UsageError
+
+OLDEST = (3, 51, 3)
+PAGE_BYTES = 16_384
+BUSY_MS = 10_000
+
+
+class Access(Enum):
+    """What a connection may do."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+def require_sqlite(version: str) -> None:
+    """Refuse an SQLite whose WAL can be corrupted by two writing processes.
+
+    Parameters
+    ----------
+    version
+        As `apsw.sqlite_lib_version()` tells it.
+
+    Raises
+    ------
+    StorageError
+        If it is older than 3.51.3 (https://www.sqlite.org/wal.html#walresetbug).
+    """
+    if tuple(int(part) for part in version.split(".")[:3]) < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise StorageError(
+            f"SQLite {version} can corrupt a file that two processes write (its WAL-reset bug)",
+            f"Install apsw with SQLite {wanted} or newer: pip install --upgrade apsw",
+        )
+
+
+def open_database(path: Path, access: Access, durable: Durable = Durable.FULL, busy_ms: int = BUSY_MS) -> apsw.Connection:
+    """Open the file, making it or bringing its tables up to date when it is opened to write.
+
+    Parameters
+    ----------
+    path
+        The file.
+    access
+        `READ` never makes or changes anything.
+    durable
+        `FULL` waits for the disk at each commit; `NORMAL` may lose the last moments at power loss.
+    busy_ms
+        How long a statement waits for other processes' writes.
+
+    Raises
+    ------
+    InputError, UsageError, BusyError, StorageError, CorruptError, FormatError
+        Missing, not openable, locked, failing, damaged or newer than this package.
+    """
+    require_sqlite(apsw.sqlite_lib_version())
+    _require_place(path, access)
+    flags = apsw.SQLITE_OPEN_READONLY
+    if access is Access.WRITE:
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    connection: apsw.Connection | None = None
+    try:
+        with failures(path):
+            connection = apsw.Connection(str(path), flags=flags)
+            connection.set_busy_timeout(busy_ms)
+            if access is Access.WRITE:
+                _prepare(connection, path, durable)
+            _require_ours(connection, path)
+    except BaseException:
+        if connection is not None:
+            with suppress(apsw.Error):
+                connection.close()
+        raise
+    return connection
+
+
+def _require_place(path: Path, access: Access) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "Name a file in it")
+    if access is Access.READ and not path.exists():
+        raise InputError(f"There is no file {path}", "Produce into it or run a pipeline on it first")
+    if not path.parent.is_dir():
+        raise UsageError(f"There is no folder {path.parent}", f"Make it: mkdir -p {path.parent}")
+
+
+def _prepare(connection: apsw.Connection, path: Path, durable: Durable) -> None:
+    if os.path.getsize(path) == 0:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    found = _format(connection)
+    if found == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get is not None:
+        raise _foreign(path)
+    if connection.readonly("main"):
+        raise StorageError(f"{path} is read only", "Change its permissions, or use a copy that you may write")
+    if found == 0:
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {durable.value.upper()}")
+    connection.execute("PRAGMA mmap_size = 0")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    if found < FORMAT:
+        _migrate(connection)
+
+
+def _format(connection: apsw.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").get)
+
+
+def _require_ours(connection: apsw.Connection, path: Path) -> None:
+    found = _format(connection)
+    if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
+        raise _foreign(path)
+    if found > FORMAT:
+        raise FormatError(
+            f"{path} has format {found}, newer than this version's {FORMAT}", "Upgrade: pip install --upgrade stream-ml"
+        )
+
+
+def _foreign(path: Path) -> CorruptError:
+    return CorruptError(f"{path} is a database of another program", "Name another file; this one is left as it is")
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    """Run the steps that the file has not seen, each in one transaction with its record.
+
+    Two processes may open a new file at once: the step to run is read inside the transaction.
+    """
+    while True:
+        with transaction(connection):
+            done = _format(connection)
+            if done >= FORMAT:
+                return
+            step = MIGRATIONS[done]
+            if done == 0:
+                connection.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY, applied INTEGER NOT NULL)")
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            for statement in step.statements:
+                connection.execute(statement)
+            connection.execute("INSERT INTO migrations VALUES (?, ?)", (step.name, time.time_ns() // 1_000_000))
+            connection.execute(f"PRAGMA user_version = {done + 1}")
+
+
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """Hold the writer's lock for the block; commit at its end, roll back if it raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            with suppress(apsw.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
+_CURES: tuple[tuple[type[apsw.Error], type[StreamMLError], str, str], ...] = (
+    (apsw.NotADBError, CorruptError, "{path} is not a database", "Name another file; this one is left as it is"),
+    (
+        apsw.CorruptError,
+        CorruptError,
+        "{path} is damaged ({error})",
+        "Restore it from a copy, or save what can be read: sqlite3 {path} .recover",
+    ),
+    (
+        apsw.BusyError,
+        BusyError,
+        "{path} is locked by another process",
+        "End the program that holds a transaction open on it, then try again",
+    ),
+    (apsw.LockedError, BusyError, "{path} is locked by another process", "Try again"),
+    (
+        apsw.FullError,
+        StorageError,
+        "No space is left on the disk of {path}",
+        "Make room and start again: what was acknowledged is safe, nothing else was stored",
+    ),
+    (apsw.ReadOnlyError, StorageError, "{path} cannot be written", "Change the permissions of the file and its folder"),
+    (apsw.CantOpenError, StorageError, "{path} cannot be opened ({error})", "Check the path and its permissions"),
+    (apsw.PermissionsError, StorageError, "{path} may not be opened", "Change its permissions"),
+    (apsw.TooBigError, UsageError, "A record is too large for {path}", "SQLite holds at most 1 GB a value"),
+)
+
+
+@contextmanager
+def failures(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors of the block into ours: one line with the file, the cause and the cure."""
+    try:
+        yield
+    except apsw.Error as error:
+        for kind, ours, cause, cure in _CURES:
+            if isinstance(error, kind):
+                raise ours(cause.format(path=path, error=error), cure.format(path=path)) from error
+        raise StorageError(
+            f"The disk or the file {path} failed ({type(error).__name__}: {error})",
+            "Nothing of this was stored. Check the disk, then start again",
+        ) from error

@@ -1,0 +1,1 @@
+"""One tree of settings, read once: operations only, nothing that changes answers."""

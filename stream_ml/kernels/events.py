@@ -1,0 +1,186 @@
+"""Windows that keep every event: exact spans of time and the last n; and points: forever, first, last, lag, since_last.
+
+An event window stands in `heads` as (block, packed); its events are (time, value) in a block, exact ones sorted by
+(time, arrival), last-n ones by arrival. A point is a few words in `heads` itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_ml.kernels.algebra import COUNT, MINMAX, SUM, VAR, add, value, zero
+from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
+from stream_ml.kernels.jit import kernel
+from stream_ml.kernels.windows import ADD, LOOK
+
+#: Columns of a group's `spans`: word in the key's heads, last n (0: exact), length (ms), offset (ms), kept (ms), before,
+#: then twice (register, reading).
+AT, NEWEST, LENGTH, OFFSET, KEEP, BEFORE, OUT, READ, OUT2, READ2 = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+WIDTH = 2
+#: Kinds of point.
+LAST, FIRST, LAG, SINCE, FOREVER = 0, 1, 2, 3, 4
+
+
+@kernel
+def insert(heads, base, slab, alloc, time, x, newest, kept):
+    """Put (time, x) behind every event that is not later (last n: at the end) and drop what no window can reach."""
+    at = room(heads, base, slab, alloc, WIDTH)
+    if newest == 0:
+        first = np.int64(heads[base]) + start_of(heads[base + 1]) * WIDTH
+        while at > first and slab[at - WIDTH] > time:
+            slab[at] = slab[at - WIDTH]
+            slab[at + 1] = slab[at - 1]
+            at -= WIDTH
+    slab[at] = time
+    slab[at + 1] = x
+    lengthen(heads, base)
+    if newest > 0:
+        while length_of(heads[base + 1]) > newest:
+            drop_first(heads, base, slab, alloc)
+    else:
+        last = np.int64(heads[base]) + (start_of(heads[base + 1]) + length_of(heads[base + 1]) - 1) * WIDTH
+        edge = slab[last] - kept
+        while slab[np.int64(heads[base]) + start_of(heads[base + 1]) * WIDTH] <= edge:
+            drop_first(heads, base, slab, alloc)
+
+
+@kernel
+def fold(kind, heads, base, slab, low, high, newest, scratch):
+    """Add the values with low < time <= high (last n: all) to the zero, in their order."""
+    zero(kind, scratch, 0)
+    block = np.int64(heads[base])
+    if block < 0:
+        return
+    at = block + start_of(heads[base + 1]) * WIDTH
+    for _ in range(length_of(heads[base + 1])):
+        if newest > 0 or (slab[at] > low and slab[at] <= high):
+            add(kind, scratch, 0, slab[at + 1])
+        at += WIDTH
+
+
+@kernel
+def through(kind, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Bring rows begin .. end through the windows `spans`; returns the first row not done (the slab ran out of room)."""
+    for g in range(begin, end):
+        row = rows[g]
+        if row < 0:
+            continue
+        if alloc[0] + alloc[63] > slab.shape[0]:
+            return g
+        x = values[g]
+        adds = (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
+        looks = (flags[g] & LOOK) != 0
+        time = np.float64(times[g])
+        for s in range(spans.shape[0]):
+            base = row * stride + spans[s, AT]
+            if adds and spans[s, BEFORE] == 0:
+                insert(heads, base, slab, alloc, time, x, spans[s, NEWEST], np.float64(spans[s, KEEP]))
+            if looks:
+                high = time - np.float64(spans[s, OFFSET])
+                low = high - np.float64(spans[s, LENGTH])
+                fold(kind, heads, base, slab, low, high, spans[s, NEWEST], scratch)
+                out[spans[s, OUT], g] = value(spans[s, READ], scratch, 0)
+                if spans[s, OUT2] >= 0:
+                    out[spans[s, OUT2], g] = value(spans[s, READ2], scratch, 0)
+            if adds and spans[s, BEFORE] != 0:
+                insert(heads, base, slab, alloc, time, x, spans[s, NEWEST], np.float64(spans[s, KEEP]))
+    return end
+
+
+SIGNATURE = (
+    "i8(i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], f8[:,::1], i8, i8)"
+)
+
+
+@kernel(signature=SIGNATURE)
+def events_count(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Counts over kept events: see :func:`through`."""
+    return through(COUNT, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+
+
+@kernel(signature=SIGNATURE)
+def events_sum(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Counts and sums over kept events: see :func:`through`."""
+    return through(SUM, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+
+
+@kernel(signature=SIGNATURE)
+def events_var(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Counts, means and squared deviations over kept events: see :func:`through`."""
+    return through(VAR, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+
+
+@kernel(signature=SIGNATURE)
+def events_minmax(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Least and greatest over kept events: see :func:`through`."""
+    return through(MINMAX, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+
+
+EVENTS = (events_count, events_sum, events_var, events_minmax)
+
+
+@kernel
+def point(kind, what, heads, base, size, time, x, adds, looks, before, scratch):
+    """Bring one row through one point; returns its reading (only meant where `looks`)."""
+    read = np.nan
+    if kind == FOREVER:
+        if adds and not before:
+            add(what, heads, base, x)
+        if looks:
+            for j in range(size):
+                scratch[j] = heads[base + j]
+        if adds and before:
+            add(what, heads, base, x)
+    elif kind == LAST:
+        if before:
+            read = heads[base]
+        if adds:
+            heads[base] = x
+        if not before:
+            read = heads[base]
+    elif kind == FIRST:
+        if before:
+            read = heads[base]
+        if adds and heads[base] != heads[base]:  # noqa: PLR0124  (missing)
+            heads[base] = x
+        if not before:
+            read = heads[base]
+    elif kind == LAG:
+        read = heads[base + size - 1]
+        if adds:
+            for j in range(size - 1, 0, -1):
+                heads[base + j] = heads[base + j - 1]
+            heads[base] = x
+    else:
+        seen = heads[base]
+        if seen == seen:  # noqa: PLR0124  (not missing)
+            read = max(time - seen, 0.0) / 1000.0
+        if adds:
+            heads[base] = time
+    return read
+
+
+@kernel(signature="void(i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, i8[::1], f8[::1], f8[:,::1], i8)")
+def points(rows, flags, times, values, heads, stride, spec, scratch, out, end):
+    """Bring rows 0 .. end through one point.
+
+    Parameters
+    ----------
+    spec
+        (word in the key's heads, kind of point, kind of record, words, before, register, reading, register 2, reading 2).
+    """
+    for g in range(end):
+        row = rows[g]
+        if row < 0:
+            continue
+        x = values[g]
+        adds = (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
+        looks = (flags[g] & LOOK) != 0
+        base = row * stride + spec[0]
+        read = point(spec[1], spec[2], heads, base, spec[3], np.float64(times[g]), x, adds, looks, spec[4] != 0, scratch)
+        if looks:
+            if spec[1] == FOREVER:
+                read = value(spec[6], scratch, 0)
+                if spec[7] >= 0:
+                    out[spec[7], g] = value(spec[8], scratch, 0)
+            out[spec[5], g] = read

@@ -1,0 +1,278 @@
+"""Keys to rows, and rows to records: finding a key's row, packing rows for a snapshot, laying them down again, forgetting.
+
+Row 0 of every key space is empty for ever: it is what a reader of an unknown key sees.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
+from stream_ml.kernels.jit import kernel
+from stream_ml.kernels.table import find_words, hash_words, remove_words
+from stream_ml.kernels.windows import FRONT, NONE
+
+#: Columns of `layout`, one row a window: word in the heads, 0 tiles or 1 events, numbers in a record.
+AT, EVENTS, FIELDS = 0, 1, 2
+#: Marks of a row.
+CLEAN, CHANGED = 0, 1
+
+
+@kernel(
+    signature="i8(f8[:,::1], i8[:,::1], i8[:,::1], u1[::1], i8[::1], i8[::1], i8[::1], u1[::1], u1[::1], i8[::1], "
+    "f8[::1], f8[::1], i8[::1], i8, i8)"
+)
+def resolve(
+    registers, words, keys, roles, rows, slots, stored, used, marks, free, heads, template, counts, begin, end
+):  # noqa: PLR0913
+    """Find the row of each record's key; those that will write get one where there is none yet, and are marked.
+
+    Parameters
+    ----------
+    registers, words
+        The registers and the same memory seen as int64.
+    keys
+        int64[2, width]: registers of the key for a record that writes, and for one that only reads.
+    roles
+        0 not concerned, 1 reads, 2 writes.
+    rows
+        Out: the row, 0 for an unknown key that is only read, -1 for a missing key or a record not concerned.
+    slots, stored, used, marks, free, heads
+        The key table, stored words, which rows are in use, their marks, stack of free rows, the heads.
+    template
+        Heads of an empty row.
+    counts
+        (rows ever used, free rows, live rows).
+
+    Returns
+    -------
+    int
+        The first record not done, because rows or slots ran out; `end` when all are.
+    """
+    width = keys.shape[1]
+    stride = template.shape[0]
+    key = np.zeros(width + 1, np.int64)
+    for g in range(begin, end):
+        rows[g] = -1
+        if roles[g] == 0:
+            continue
+        which = 2 - np.int64(roles[g])
+        missing = False
+        for j in range(width):
+            register = keys[which, j]
+            x = registers[register, g]
+            if x != x:  # noqa: PLR0124  (missing)
+                missing = True
+                break
+            key[j] = words[register, g] if x != 0.0 else 0
+        if missing:
+            continue
+        row = find_words(slots, stored, width, key, 0)
+        if row < 0:
+            if roles[g] == 1:
+                rows[g] = 0
+                continue
+            if 2 * (counts[2] + 1) > slots.shape[0] or (counts[1] == 0 and counts[0] >= used.shape[0]):
+                return g
+            slot = -1 - row
+            if counts[1] > 0:
+                counts[1] -= 1
+                row = free[counts[1]]
+            else:
+                row = counts[0]
+                counts[0] += 1
+            counts[2] += 1
+            slots[slot] = row + 1
+            used[row] = 1
+            for j in range(width):
+                stored[row * width + j] = key[j]
+            for j in range(stride):
+                heads[row * stride + j] = template[j]
+        if roles[g] == 2:
+            marks[row] = CHANGED
+        rows[g] = row
+    return end
+
+
+@kernel
+def kept(heads, base, slab, events, fields, cutoff):
+    """Return how many of a window's records, its head tile included, are younger than its cutoff."""
+    n = 0
+    at_block = base if events != 0 else base + 1
+    width = 2 if events != 0 else 1 + fields
+    block = np.int64(heads[at_block])
+    if block >= 0:
+        at = block + start_of(heads[at_block + 1]) * width
+        for _ in range(length_of(heads[at_block + 1])):
+            if slab[at] >= cutoff:
+                n += 1
+            at += width
+    if events == 0 and heads[base] != NONE and heads[base] >= cutoff:
+        n += 1
+    return n
+
+
+@kernel(signature="i8(i8[::1], f8[::1], i8, f8[::1], i8[:,::1], f8[::1], i8[::1])")
+def measure(rows, heads, stride, slab, layout, cutoffs, sizes):
+    """Write into `sizes` how many numbers each row packs into; returns their sum."""
+    total = 0
+    for i in range(rows.shape[0]):
+        size = 0
+        for w in range(layout.shape[0]):
+            width = 2 if layout[w, EVENTS] != 0 else 1 + layout[w, FIELDS]
+            base = rows[i] * stride + layout[w, AT]
+            size += 1 + width * kept(heads, base, slab, layout[w, EVENTS], layout[w, FIELDS], cutoffs[w])
+        sizes[i] = size
+        total += size
+    return total
+
+
+@kernel(signature="void(i8[::1], f8[::1], i8, f8[::1], i8[:,::1], f8[::1], f8[::1])")
+def pack_rows(rows, heads, stride, slab, layout, cutoffs, out):
+    """Write each row's windows into `out`: for each window how many records, then the records, oldest first."""
+    to = 0
+    for i in range(rows.shape[0]):
+        for w in range(layout.shape[0]):
+            base = rows[i] * stride + layout[w, AT]
+            events = layout[w, EVENTS]
+            fields = layout[w, FIELDS]
+            width = 2 if events != 0 else 1 + fields
+            at_block = base if events != 0 else base + 1
+            place = to
+            to += 1
+            n = 0
+            block = np.int64(heads[at_block])
+            if block >= 0:
+                at = block + start_of(heads[at_block + 1]) * width
+                for _ in range(length_of(heads[at_block + 1])):
+                    if slab[at] >= cutoffs[w]:
+                        n += 1
+                        for j in range(width):
+                            out[to + j] = slab[at + j]
+                        to += width
+                    at += width
+            if events == 0 and heads[base] != NONE and heads[base] >= cutoffs[w]:
+                n += 1
+                out[to] = heads[base]
+                for j in range(fields):
+                    out[to + 1 + j] = heads[base + FRONT + j]
+                to += width
+            out[place] = np.float64(n)
+
+
+@kernel(signature="i8(i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], i8, i8[::1])")
+def unpack_rows(rows, heads, stride, slab, alloc, layout, packed, begin, place):
+    """Lay packed windows down into fresh rows; place[0] is where row `begin` starts in `packed` and is moved on.
+
+    Returns the first row not done, because the slab ran out of room.
+    """
+    at = place[0]
+    for i in range(begin, rows.shape[0]):
+        if alloc[0] + alloc[62] > slab.shape[0]:
+            place[0] = at
+            return i
+        for w in range(layout.shape[0]):
+            base = rows[i] * stride + layout[w, AT]
+            events = layout[w, EVENTS]
+            fields = layout[w, FIELDS]
+            width = 2 if events != 0 else 1 + fields
+            at_block = base if events != 0 else base + 1
+            n = np.int64(packed[at])
+            at += 1
+            into_block = n if events != 0 else n - 1
+            for _ in range(into_block):
+                to = room(heads, at_block, slab, alloc, width)
+                for j in range(width):
+                    slab[to + j] = packed[at + j]
+                lengthen(heads, at_block)
+                at += width
+            if events == 0 and n > 0:
+                heads[base] = packed[at]
+                for j in range(fields):
+                    heads[base + FRONT + j] = packed[at + 1 + j]
+                at += width
+    place[0] = at
+    return rows.shape[0]
+
+
+@kernel(signature="void(i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1])")
+def clear_rows(rows, heads, stride, slab, alloc, layout):
+    """Give the blocks of these rows back to the slab."""
+    for i in range(rows.shape[0]):
+        for w in range(layout.shape[0]):
+            at = rows[i] * stride + layout[w, AT] + (0 if layout[w, EVENTS] != 0 else 1)
+            while heads[at] >= 0.0:
+                drop_first(heads, at, slab, alloc)
+
+
+@kernel
+def blank(heads, base, template, fixed):
+    """Return whether the points of a row are those of an empty one (bit by bit, missing equal to missing)."""
+    for j in range(fixed):
+        a = heads[base + j]
+        b = template[j]
+        if a != b and (a == a or b == b):  # noqa: PLR0124  (missing)
+            return False
+    return True
+
+
+@kernel(
+    signature="i8(i8, i8, i8[::1], i8[::1], i8, u1[::1], u1[::1], i8[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], "
+    "i8[::1], i8[:,::1], f8[::1])"
+)
+def forget(
+    hand, steps, slots, stored, width, used, marks, free, counts, heads, template, fixed, slab, alloc, layout, cutoffs
+):  # noqa: PLR0913
+    """Move the clock hand over `steps` rows and drop those in which no window can still see anything; returns the hand."""
+    stride = template.shape[0]
+    one = np.zeros(1, np.int64)
+    for _ in range(steps):
+        hand += 1
+        if hand >= counts[0]:
+            hand = 1
+        if counts[0] <= 1 or used[hand] == 0 or marks[hand] != CLEAN:
+            continue
+        if not blank(heads, hand * stride, template, fixed):
+            continue
+        alive = False
+        for w in range(layout.shape[0]):
+            base = hand * stride + layout[w, AT]
+            if kept(heads, base, slab, layout[w, EVENTS], layout[w, FIELDS], cutoffs[w]) > 0:
+                alive = True
+                break
+        if alive:
+            continue
+        one[0] = hand
+        clear_rows(one, heads, stride, slab, alloc, layout)
+        remove_words(slots, stored, width, hand)
+        used[hand] = 0
+        free[counts[1]] = hand
+        counts[1] += 1
+        counts[2] -= 1
+    return hand
+
+
+@kernel(signature="void(i8[::1], i8, i8[::1], i8[::1], i8[::1])")
+def locate(words, width, slots, stored, rows):
+    """Find the rows of n keys, -1 where there is none."""
+    for i in range(rows.shape[0]):
+        row = find_words(slots, stored, width, words, i * width)
+        rows[i] = row if row >= 0 else -1
+
+
+@kernel(signature="void(i8[::1], i8, i8, i8[::1], i8[::1], u1[::1], f8[::1], f8[::1])")
+def settle(words, width, first, slots, stored, used, heads, template):
+    """Make fresh rows first, first + 1, … for n keys that have none (the tables have room)."""
+    last = slots.shape[0] - 1
+    stride = template.shape[0]
+    for i in range(words.shape[0] // max(width, 1) if width > 0 else 1):
+        row = first + i
+        for j in range(width):
+            stored[row * width + j] = words[i * width + j]
+        at = hash_words(words, i * width, width) & last
+        while slots[at] != 0:
+            at = (at + 1) & last
+        slots[at] = row + 1
+        used[row] = 1
+        for j in range(stride):
+            heads[row * stride + j] = template[j]

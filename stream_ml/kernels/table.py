@@ -1,0 +1,260 @@
+"""Hash tables in flat arrays: int64 words to a value, UTF-8 text to a code. Linear probing, backward-shift deletion.
+
+Hashes stay below 2**63 at every step, so that jitted and plain Python agree bit for bit without wrapping.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_ml.kernels.jit import kernel
+
+MASK = (1 << 46) - 1
+PRIME = 0x1003F
+
+
+@kernel
+def mix(h):
+    """Return h with its high bits folded into the low ones (h < 2**46)."""
+    h ^= h >> 23
+    h = (h * PRIME) & MASK
+    h ^= h >> 19
+    return h
+
+
+@kernel
+def hash_word(h, word):
+    """Return h after one int64 word: h = (h ^ lo32) * P; h = (h ^ hi32) * P  (mod 2**46)."""
+    h = ((h ^ (word & 0xFFFFFFFF)) * PRIME) & MASK
+    return ((h ^ ((word >> 32) & 0xFFFFFFFF)) * PRIME) & MASK
+
+
+# --- one word to one value: rows (word, value + 1), 0 meaning empty -------------------------------------------------
+
+
+@kernel
+def find(table, word):
+    """Return the position of `word` in `table` [size, 2], or -1 - the free position where it would go."""
+    last = table.shape[0] - 1
+    at = mix(hash_word(0, word)) & last
+    while table[at, 1] != 0:
+        if table[at, 0] == word:
+            return at
+        at = (at + 1) & last
+    return -1 - at
+
+
+@kernel
+def remove(table, at):
+    """Empty position `at`, moving back the entries that probed past it."""
+    last = table.shape[0] - 1
+    hole = at
+    probe = at
+    while True:
+        probe = (probe + 1) & last
+        if table[probe, 1] == 0:
+            break
+        home = mix(hash_word(0, table[probe, 0])) & last
+        if ((probe - home) & last) >= ((probe - hole) & last):
+            table[hole, 0] = table[probe, 0]
+            table[hole, 1] = table[probe, 1]
+            hole = probe
+    table[hole, 0] = 0
+    table[hole, 1] = 0
+
+
+@kernel(signature="void(i8[:,::1], i8[:,::1])")
+def refill(old, new):
+    """Put every entry of `old` [n, 2] into the empty `new` [m, 2]."""
+    for i in range(old.shape[0]):
+        if old[i, 1] != 0:
+            at = -1 - find(new, old[i, 0])
+            new[at, 0] = old[i, 0]
+            new[at, 1] = old[i, 1]
+
+
+# --- tuples of words to rows: the words stand in words[row * width ...], slots hold row + 1 -------------------------
+
+
+@kernel
+def hash_words(words, at, width):
+    """Return the hash of words[at : at + width]."""
+    h = 0
+    for j in range(width):
+        h = hash_word(h, words[at + j])
+    return mix(h)
+
+
+@kernel
+def find_words(slots, stored, width, words, at):
+    """Return the row whose stored words equal words[at : at + width], or -1 - the free slot."""
+    last = slots.shape[0] - 1
+    probe = hash_words(words, at, width) & last
+    while slots[probe] != 0:
+        row = slots[probe] - 1
+        j = 0
+        while j < width and stored[row * width + j] == words[at + j]:
+            j += 1
+        if j == width:
+            return row
+        probe = (probe + 1) & last
+    return -1 - probe
+
+
+@kernel
+def remove_words(slots, stored, width, row):
+    """Take `row` out of the slots, moving back the entries that probed past it."""
+    last = slots.shape[0] - 1
+    hole = hash_words(stored, row * width, width) & last
+    while slots[hole] != row + 1:
+        hole = (hole + 1) & last
+    probe = hole
+    while True:
+        probe = (probe + 1) & last
+        if slots[probe] == 0:
+            break
+        home = hash_words(stored, (slots[probe] - 1) * width, width) & last
+        if ((probe - home) & last) >= ((probe - hole) & last):
+            slots[hole] = slots[probe]
+            hole = probe
+    slots[hole] = 0
+
+
+@kernel(signature="void(i8[::1], i8[::1], u1[::1], i8, i8)")
+def refill_words(slots, stored, used, width, rows):
+    """Put the used rows among the first `rows` into the empty `slots`."""
+    last = slots.shape[0] - 1
+    for row in range(rows):
+        if used[row] != 0:
+            at = hash_words(stored, row * width, width) & last
+            while slots[at] != 0:
+                at = (at + 1) & last
+            slots[at] = row + 1
+
+
+# --- text -----------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def hash_text(text, start, length):
+    """Return a 46-bit FNV-like hash of text[start : start + length]."""
+    h = length
+    for i in range(start, start + length):
+        h = ((h ^ np.int64(text[i])) * PRIME) & MASK
+    return mix(h)
+
+
+@kernel(signature="i8(u1[::1], i8[::1], f8[::1], i8[::1], u1[::1], i8[:,::1], i8[::1], i8[::1], i8)")
+def intern(text, ends, codes, slots, arena, places, free, counts, begin):
+    """Give each text its code, a new one where it was not seen; returns how many texts were done.
+
+    Parameters
+    ----------
+    text, ends
+        UTF-8 bytes of all texts one after the other, and where each ends; a negative end is a missing text.
+    codes
+        Out: code of each text, NaN for a missing one.
+    slots, arena, places, free
+        Table of codes + 1; bytes of all symbols; (start, length, hash) of each code; stack of free codes.
+    counts
+        (codes ever given, free codes, arena bytes used, live symbols).
+    begin
+        The text to begin with. The kernel stops early when a table is full; the caller makes room and goes on.
+    """
+    last = slots.shape[0] - 1
+    start = 0
+    if begin > 0:
+        start = ends[begin - 1] if ends[begin - 1] >= 0 else -1 - ends[begin - 1]
+    for i in range(begin, ends.shape[0]):
+        if ends[i] < 0:
+            codes[i] = np.nan
+            start = -1 - ends[i]
+            continue
+        length = ends[i] - start
+        h = hash_text(text, start, length)
+        probe = h & last
+        found = -1
+        while slots[probe] != 0:
+            code = slots[probe] - 1
+            if places[code, 2] == h and places[code, 1] == length:
+                at = places[code, 0]
+                j = 0
+                while j < length and arena[at + j] == text[start + j]:
+                    j += 1
+                if j == length:
+                    found = code
+                    break
+            probe = (probe + 1) & last
+        if found < 0:
+            if 2 * (counts[3] + 1) > slots.shape[0] or counts[2] + length > arena.shape[0]:
+                return i
+            if counts[1] > 0:
+                counts[1] -= 1
+                found = free[counts[1]]
+            elif counts[0] < places.shape[0]:
+                found = counts[0]
+                counts[0] += 1
+            else:
+                return i
+            places[found, 0] = counts[2]
+            places[found, 1] = length
+            places[found, 2] = h
+            for j in range(length):
+                arena[counts[2] + j] = text[start + j]
+            counts[2] += length
+            counts[3] += 1
+            slots[probe] = found + 1
+        codes[i] = np.float64(found)
+        start = ends[i]
+    return ends.shape[0]
+
+
+@kernel(signature="void(i8[::1], u1[::1], i8[:,::1], u1[::1], i8[::1])")
+def gather_text(codes, arena, places, out, ends):
+    """Copy the bytes of each code into `out`, one after the other; ends[i] is where text i ends."""
+    at = 0
+    for i in range(codes.shape[0]):
+        start = places[codes[i], 0]
+        for j in range(places[codes[i], 1]):
+            out[at + j] = arena[start + j]
+        at += places[codes[i], 1]
+        ends[i] = at
+
+
+@kernel(signature="void(u1[::1], i8[::1], u1[::1], u1[::1], i8[:,::1], i8[::1], i8[::1])")
+def sweep(live, slots, arena, fresh, places, free, counts):
+    """Forget the symbols that are not `live`: their codes become free, the live bytes move into `fresh`.
+
+    `slots` must be empty; it is filled with the live codes. places[code, 1] is -1 for a free code.
+    """
+    last = slots.shape[0] - 1
+    counts[1] = 0
+    counts[2] = 0
+    counts[3] = 0
+    for code in range(counts[0]):
+        if live[code] == 0:
+            places[code, 1] = -1
+            free[counts[1]] = code
+            counts[1] += 1
+            continue
+        start = places[code, 0]
+        for j in range(places[code, 1]):
+            fresh[counts[2] + j] = arena[start + j]
+        places[code, 0] = counts[2]
+        counts[2] += places[code, 1]
+        counts[3] += 1
+        at = places[code, 2] & last
+        while slots[at] != 0:
+            at = (at + 1) & last
+        slots[at] = code + 1
+
+
+@kernel(signature="void(i8[::1], i8[::1], i8[:,::1])")
+def resow(codes, slots, places):
+    """Put these codes into the empty `slots`."""
+    last = slots.shape[0] - 1
+    for i in range(codes.shape[0]):
+        at = places[codes[i], 2] & last
+        while slots[at] != 0:
+            at = (at + 1) & last
+        slots[at] = codes[i] + 1

@@ -1,0 +1,213 @@
+"""Tile windows: one kernel call brings every window of a group through a turn, row by row.
+
+A window of one key stands in `heads` as
+
+    head tile, block, packed, far, oldest, head record, closed record
+
+The head tile is the newest that holds something; older tiles are (tile, record) in a block of the slab, oldest first.
+`closed` is the fold of the older tiles from tile `oldest` on, made for the far edge `far` (both may be made anew at any
+time and are no part of the state); so the value at the live edge is closed + head, which is the plain fold to the last bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+from stream_ml.kernels.algebra import COUNT, MINMAX, SUM, VAR, add, merge, value, zero
+from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
+from stream_ml.kernels.jit import kernel
+
+#: No tile: below every tile number.
+NONE = -1.0e18
+#: Words before the head record.
+FRONT = 5
+#: Columns of a group's `spans`: word in the key's heads, tile (ms), length (ms), shift (tiles), tiles kept, before,
+#: then twice (register, reading), register -1 meaning none.
+AT, TILE, LENGTH, SHIFT, KEEP, BEFORE, OUT, READ, OUT2, READ2 = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+#: Row flags.
+ADD, LOOK = 1, 2
+
+
+@kernel
+def floor_div(a, b):
+    """Return floor(a / b) of integers, b > 0 (the same jitted and not)."""
+    q = a // b
+    return q
+
+
+@kernel
+def close(kind, fields, heads, base, slab, far):
+    """Fold the older tiles from tile `far` on into the closed record, oldest first."""
+    closed = base + FRONT + fields
+    zero(kind, heads, closed)
+    heads[base + 3] = far
+    heads[base + 4] = heads[base]
+    block = np.int64(heads[base + 1])
+    if block < 0:
+        return
+    width = 1 + fields
+    packed = heads[base + 2]
+    at = block + start_of(packed) * width
+    first = True
+    for _ in range(length_of(packed)):
+        if slab[at] >= far:
+            if first:
+                heads[base + 4] = slab[at]
+                first = False
+            merge(kind, heads, closed, slab, at + 1)
+        at += width
+
+
+@kernel
+def push_head(kind, fields, heads, base, slab, alloc, oldest_kept):
+    """Move the head tile into the block, drop tiles older than `oldest_kept`, and carry the closed fold on."""
+    width = 1 + fields
+    at = room(heads, base + 1, slab, alloc, width)
+    slab[at] = heads[base]
+    for j in range(fields):
+        slab[at + 1 + j] = heads[base + FRONT + j]
+    lengthen(heads, base + 1)
+    if heads[base + 3] != NONE and heads[base] >= heads[base + 3]:
+        merge(kind, heads, base + FRONT + fields, heads, base + FRONT)
+    else:
+        heads[base + 3] = NONE
+    block = np.int64(heads[base + 1])
+    while block >= 0 and slab[block + start_of(heads[base + 2]) * width] < oldest_kept:
+        drop_first(heads, base + 1, slab, alloc)
+        block = np.int64(heads[base + 1])
+
+
+@kernel
+def into_older(kind, fields, heads, base, slab, alloc, tile, x):
+    """Add x to an older tile, which is made in its place where it does not exist yet."""
+    width = 1 + fields
+    heads[base + 3] = NONE
+    block = np.int64(heads[base + 1])
+    if block >= 0:
+        packed = heads[base + 2]
+        at = block + start_of(packed) * width
+        for _ in range(length_of(packed)):
+            if slab[at] == tile:
+                add(kind, slab, at + 1, x)
+                return
+            at += width
+    at = room(heads, base + 1, slab, alloc, width)
+    first = np.int64(heads[base + 1]) + start_of(heads[base + 2]) * width
+    while at > first and slab[at - width] > tile:
+        for j in range(width):
+            slab[at + j] = slab[at - width + j]
+        at -= width
+    slab[at] = tile
+    zero(kind, slab, at + 1)
+    add(kind, slab, at + 1, x)
+    lengthen(heads, base + 1)
+
+
+@kernel
+def put(kind, fields, heads, base, slab, alloc, tile, keep, x):
+    """Add x to the tile numbered `tile` of the window at heads[base]."""
+    head = heads[base]
+    if tile == head:
+        add(kind, heads, base + FRONT, x)
+    elif tile > head:
+        if head != NONE:
+            push_head(kind, fields, heads, base, slab, alloc, tile - keep)
+        heads[base] = tile
+        zero(kind, heads, base + FRONT)
+        add(kind, heads, base + FRONT, x)
+    else:
+        into_older(kind, fields, heads, base, slab, alloc, tile, x)
+
+
+@kernel
+def look(kind, fields, heads, base, slab, far, near, scratch):
+    """Fold tiles far .. near into scratch[0 : fields], oldest first."""
+    zero(kind, scratch, 0)
+    head = heads[base]
+    if head == NONE:
+        return
+    if near >= head and head >= far:
+        if heads[base + 3] == NONE or far < heads[base + 3] or far > heads[base + 4]:
+            close(kind, fields, heads, base, slab, far)
+        merge(kind, scratch, 0, heads, base + FRONT + fields)
+        merge(kind, scratch, 0, heads, base + FRONT)
+        return
+    block = np.int64(heads[base + 1])
+    if block < 0:
+        return
+    width = 1 + fields
+    packed = heads[base + 2]
+    low = start_of(packed)
+    high = low + length_of(packed)
+    end = high
+    while low < high:
+        middle = (low + high) // 2
+        if slab[block + middle * width] < far:
+            low = middle + 1
+        else:
+            high = middle
+    while low < end and slab[block + low * width] <= near:
+        merge(kind, scratch, 0, slab, block + low * width + 1)
+        low += 1
+
+
+@kernel
+def through(kind, fields, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Bring rows begin .. end through the windows `spans`; returns the first row not done (the slab ran out of room)."""
+    for g in range(begin, end):
+        row = rows[g]
+        if row < 0:
+            continue
+        if alloc[0] + alloc[63] > slab.shape[0]:
+            return g
+        x = values[g]
+        adds = (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
+        looks = (flags[g] & LOOK) != 0
+        for s in range(spans.shape[0]):
+            base = row * stride + spans[s, AT]
+            tile = floor_div(times[g], spans[s, TILE])
+            if adds and spans[s, BEFORE] == 0:
+                put(kind, fields, heads, base, slab, alloc, np.float64(tile), np.float64(spans[s, KEEP]), x)
+            if looks:
+                far = floor_div(times[g] - spans[s, LENGTH], spans[s, TILE]) - spans[s, SHIFT]
+                near = tile - spans[s, SHIFT]
+                look(kind, fields, heads, base, slab, np.float64(far), np.float64(near), scratch)
+                out[spans[s, OUT], g] = value(spans[s, READ], scratch, 0)
+                if spans[s, OUT2] >= 0:
+                    out[spans[s, OUT2], g] = value(spans[s, READ2], scratch, 0)
+            if adds and spans[s, BEFORE] != 0:
+                put(kind, fields, heads, base, slab, alloc, np.float64(tile), np.float64(spans[s, KEEP]), x)
+    return end
+
+
+SIGNATURE = (
+    "i8(i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], f8[:,::1], i8, i8)"
+)
+
+
+@kernel(signature=SIGNATURE)
+def tiles_count(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Windows of counts: see :func:`through`."""
+    return through(COUNT, 1, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+
+
+@kernel(signature=SIGNATURE)
+def tiles_sum(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Windows of count and sum: see :func:`through`."""
+    return through(SUM, 2, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+
+
+@kernel(signature=SIGNATURE)
+def tiles_var(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Windows of count, mean and squared deviations: see :func:`through`."""
+    return through(VAR, 3, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+
+
+@kernel(signature=SIGNATURE)
+def tiles_minmax(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Windows of count, least and greatest: see :func:`through`."""
+    return through(MINMAX, 3, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+
+
+TILES = (tiles_count, tiles_sum, tiles_var, tiles_minmax)

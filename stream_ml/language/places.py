@@ -1,0 +1,96 @@
+"""Where in the user's file something was written, and refusals that say so."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import linecache
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pydantic
+
+from stream_ml.errors import DeclarationError, Place
+
+_INSIDE = (str(Path(__file__).parent), str(Path(pydantic.__file__).parent), "<frozen ")
+_PYDANTIC = _INSIDE[1]
+
+
+class UnknownAttribute(DeclarationError, AttributeError):
+    """A column or method that is not there; also an AttributeError, as `hasattr` expects."""
+
+    def __init__(self, cause: str, cure: str) -> None:
+        super().__init__(cause, cure.rstrip(".") + ".", here())
+
+
+def here() -> Place | None:
+    """Find the user's line: the innermost frame outside this package's language and pydantic."""
+    frame = sys._getframe(1)  # noqa: SLF001 (its name, not its meaning)
+    while frame.f_code.co_filename.startswith(_INSIDE):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return Place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def asked_by_pydantic(depth: int) -> bool:
+    """Say whether the caller `depth` frames up is pydantic, which must not see columns as defaults."""
+    return sys._getframe(depth + 1).f_code.co_filename.startswith(_PYDANTIC)  # noqa: SLF001
+
+
+def refuse(cause: str, cure: str, place: Place | None = None) -> DeclarationError:
+    """Build the refusal of a declaration, at `place` or else at the user's present line."""
+    return DeclarationError(cause, cure.rstrip(".") + ".", place or here())
+
+
+def nearest(name: object, options: Iterable[str]) -> str | None:
+    """Return the option that looks most like `name`, if one does."""
+    near = difflib.get_close_matches(str(name), list(options), 1)
+    return near[0] if near else None
+
+
+def joined(names: Iterable[str]) -> str:
+    """Write names for a message: `a, b, c`."""
+    return ", ".join(names)
+
+
+def _class_node(place: Place) -> ast.ClassDef | None:
+    try:
+        tree = ast.parse("".join(linecache.getlines(place.file)))
+    except SyntaxError:
+        return None
+    holds = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and node.lineno <= place.line <= (node.end_lineno or node.lineno)
+    ]
+    return max(holds, key=lambda node: node.lineno, default=None)
+
+
+def attribute_place(where: Place | None, name: str) -> Place | None:
+    """Find the line that assigns or annotates `name` in the class that stands at `where`."""
+    node = None if where is None else _class_node(where)
+    if where is None or node is None:
+        return where
+    for statement in node.body:
+        targets: list[ast.expr] = []
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return Place(where.file, statement.lineno)
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef) and statement.name == name:
+            return Place(where.file, statement.lineno)
+    return where
+
+
+def keyword_place(where: Place | None, keyword: str) -> Place | None:
+    """Find the line of a class keyword of the class that stands at `where`."""
+    node = None if where is None else _class_node(where)
+    if where is not None and node is not None:
+        for word in node.keywords:
+            if word.arg == keyword:
+                return Place(where.file, word.value.lineno)
+    return where

@@ -1,0 +1,1 @@
+"""Models: river estimators, run by compiled kernels where those give river's answers, by river itself elsewhere."""

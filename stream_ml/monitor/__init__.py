@@ -1,0 +1,1 @@
+"""Prequential metrics and drift detectors: siblings of features and models."""

@@ -1,0 +1,152 @@
+"""The symbol table: each text a small code while the engine runs.
+
+Codes never leave the process: whatever is written down holds the text. Forgetting unused symbols is therefore invisible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from stream_ml.kernels import table
+from stream_ml.kernels.memory import grown, reserve
+
+Codes = NDArray[np.float64]
+#: Sweep when this many symbols were made since the last sweep, and as many as were live then.
+SWEEP = 200_000
+
+
+def _bytes(texts: Sequence[str | None]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the UTF-8 bytes of all texts and where each ends (-1 - end for a missing one)."""
+    missing = None in texts
+    present = ["" if text is None else text for text in texts] if missing else texts
+    joined = "".join(present)  # type: ignore[arg-type]
+    if joined.isascii():
+        raw = bytearray(joined, "ascii")
+        lengths = np.fromiter(map(len, present), np.int64, len(present))  # type: ignore[arg-type]
+    else:
+        parts = [text.encode("utf-8", "surrogatepass") for text in present]  # type: ignore[union-attr]
+        raw = bytearray().join(parts)
+        lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+    ends = lengths.cumsum()
+    if missing:
+        absent = np.fromiter((text is None for text in texts), np.bool_, len(texts))
+        ends[absent] = -1 - ends[absent]
+    return (np.frombuffer(raw, np.uint8) if raw else np.zeros(1, np.uint8)), ends
+
+
+class Symbols:
+    """Texts to codes and back; unused ones are forgotten.
+
+    Order of calls: :meth:`code` and :meth:`text` at any time; :meth:`due` between turns, then :meth:`sweep` with every
+    code that is in use.
+    """
+
+    def __init__(self) -> None:
+        self._slots = np.zeros(1 << 12, np.int64)
+        self._arena: NDArray[np.uint8] = reserve(1 << 16, np.uint8)
+        self._flat: NDArray[np.int64] = reserve(3 << 12, np.int64)
+        self._places: NDArray[np.int64] = self._flat[: 3 << 12].reshape(-1, 3)
+        self._free = np.zeros(1 << 12, np.int64)
+        self._counts = np.zeros(4, np.int64)
+        self._swept = 0
+        self._hashes: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return int(self._counts[3])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use."""
+        return int(self._counts[2] + 24 * self._counts[0] + 8 * self._slots.size)
+
+    def code(self, texts: Sequence[str | None]) -> Codes:
+        """Return the code of each text, float64[n]; NaN for None."""
+        raw, ends = _bytes(texts)
+        codes = np.empty(len(texts), np.float64)
+        done = 0
+        while done < len(texts):
+            done = table.intern(
+                raw, ends, codes, self._slots, self._arena, self._places, self._free, self._counts, done
+            )
+            if done < len(texts):
+                self._grow(raw.size)
+        return codes
+
+    def one(self, text: str) -> float:
+        """Return the code of one text."""
+        return float(self.code([text])[0])
+
+    def text(self, codes: Codes) -> list[str | None]:
+        """Return the text of each code; None for NaN."""
+        if not codes.size:
+            return []
+        known = codes == codes  # noqa: PLR0124  (not missing)
+        if known.all():
+            return self._texts(codes.astype(np.int64))  # type: ignore[return-value]
+        found = iter(self._texts(codes[known].astype(np.int64)))
+        return [next(found) if there else None for there in known.tolist()]
+
+    def hashes(self, codes: Codes) -> NDArray[np.uint64]:
+        """Return the xxh64 (seed 0) of each text's UTF-8 bytes; 0 for a missing one."""
+        out = np.zeros(codes.size, np.uint64)
+        seen = self._hashes
+        for i, code in enumerate(codes.tolist()):
+            if code == code:  # noqa: PLR0124  (not missing)
+                known = seen.get(int(code))
+                if known is None:
+                    (text,) = self._texts(np.array([int(code)]))
+                    known = xxhash.xxh64_intdigest(text.encode("utf-8", "surrogatepass"))
+                    seen[int(code)] = known
+                out[i] = known
+        return out
+
+    def due(self) -> bool:
+        """Return whether enough symbols were made to make a sweep worth while."""
+        return int(self._counts[3]) - self._swept > max(SWEEP, self._swept)
+
+    def sweep(self, used: Iterable[NDArray[np.generic]]) -> None:
+        """Forget every symbol whose code is in none of the arrays `used` (NaN and negative codes are left out)."""
+        live = np.zeros(self._places.shape[0], np.uint8)
+        for codes in used:
+            held = codes[codes >= 0]  # type: ignore[operator]
+            live[held.astype(np.int64)] = 1
+        free_before = self._places[: int(self._counts[0]), 1] < 0
+        live[: int(self._counts[0])][free_before] = 0
+        slots = np.zeros(self._slots.size, np.int64)
+        fresh = reserve(int(self._counts[2]) + (1 << 16), np.uint8)
+        table.sweep(live, slots, self._arena, fresh, self._places, self._free, self._counts)
+        self._slots, self._arena = slots, fresh
+        self._hashes = {code: value for code, value in self._hashes.items() if live[code]}
+        self._swept = int(self._counts[3])
+
+    def _texts(self, codes: NDArray[np.int64]) -> list[str]:
+        size = int(self._places[codes, 1].sum())
+        out = np.empty(size + 1, np.uint8)
+        ends = np.empty(codes.size, np.int64)
+        table.gather_text(codes, self._arena, self._places, out, ends)
+        raw = out[:size].tobytes()
+        stops = ends.tolist()
+        starts = [0, *stops[:-1]]
+        if raw.isascii():
+            whole = raw.decode("ascii")
+            return [whole[a:b] for a, b in zip(starts, stops, strict=True)]
+        return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in zip(starts, stops, strict=True)]
+
+    def _grow(self, size: int) -> None:
+        if 2 * (int(self._counts[3]) + 1) > self._slots.size:
+            slots = np.zeros(2 * self._slots.size, np.int64)
+            live = self._places[: int(self._counts[0]), 1] >= 0
+            table.resow(np.flatnonzero(live), slots, self._places)
+            self._slots = slots
+        self._arena = grown(self._arena, int(self._counts[2]) + 2 * size + 64)
+        rows = self._places.shape[0]
+        if int(self._counts[0]) >= rows and int(self._counts[1]) == 0:
+            self._flat = grown(self._flat, 6 * rows)
+            self._places = self._flat[: 6 * rows].reshape(-1, 3)
+            free = np.zeros(2 * rows, np.int64)
+            free[: self._free.size] = self._free
+            self._free = free

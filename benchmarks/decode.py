@@ -36,7 +36,13 @@ def stream(records: int) -> list[bytes]:
     lines = []
     for i in range(records):
         at = f"2026-01-{1 + i // 86400:02d}T{i // 3600 % 24:02d}:{i // 60 % 60:02d}:{i % 60:02d}.123Z"
-        row = {"payment": f"p{i}", "card": f"c{cards[i]}", "terminal": f"t{terminals[i]}", "amount": amounts[i], "at": at}
+        row = {
+            "payment": f"p{i}",
+            "card": f"c{cards[i]}",
+            "terminal": f"t{terminals[i]}",
+            "amount": amounts[i],
+            "at": at,
+        }
         lines.append(json.dumps(row).encode())
     return lines
 
@@ -56,7 +62,8 @@ def main() -> None:
                 for start in range(0, RECORDS, size):
                     decoder.decode(lines[start : start + size])
                 took.append((time.perf_counter() - began) / RECORDS * 1e6)
-            print(f"asked {share:4.0%}  batch {size:5d}  median {statistics.median(took):6.2f} us  best {min(took):6.2f} us")
+            median = statistics.median(took)
+            print(f"asked {share:4.0%}  batch {size:5d}  median {median:6.2f} us  best {min(took):6.2f} us")
 
 
 if __name__ == "__main__":

@@ -35,11 +35,15 @@ def database_path(url: str) -> Path:
     if not url.startswith(SCHEME):
         name = url.partition("://")[0] if "://" in url else ""
         if name:
-            raise UsageError(f"The URL {url} names no engine: {name}", "Engines here: sqlite:///FILE")
-        raise UsageError(f"{url!r} is not a URL", f"Write sqlite:///{url or 'FILE'}")
+            msg = f"The URL {url} names no engine: {name}"
+            raise UsageError(msg, "Engines here: sqlite:///FILE")
+        msg = f"{url!r} is not a URL"
+        raise UsageError(msg, f"Write sqlite:///{url or 'FILE'}")
     rest = url[len(SCHEME) :]
     if not rest.startswith("/"):
-        raise UsageError(f"The URL {url} has a host", f"A file takes three slashes: sqlite:///{rest}")
+        msg = f"The URL {url} has a host"
+        raise UsageError(msg, f"A file takes three slashes: sqlite:///{rest}")
     if rest in {"/", "//"} or rest.endswith("/"):
-        raise UsageError(f"The URL {url} names no file", "Write sqlite:///fraud.db")
+        msg = f"The URL {url} names no file"
+        raise UsageError(msg, "Write sqlite:///fraud.db")
     return Path(rest[1:])

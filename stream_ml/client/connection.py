@@ -52,7 +52,7 @@ class Record:
     value: bytes
 
     def json(self) -> Any:
-        """The value as JSON; the bytes themselves where they are none."""
+        """Parse the value; where it is no JSON, give the bytes themselves."""
         try:
             return orjson.loads(self.value)
         except orjson.JSONDecodeError:
@@ -60,12 +60,12 @@ class Record:
 
 
 def connect(url: str, *, durable: Literal["full", "normal"] = "full") -> Client:
-    """A client for producers and consumers of a log.
+    """Make a client for producers and consumers of a log.
 
     Parameters
     ----------
     url
-        `sqlite:///fraud.db` (relative) or `sqlite:////srv/fraud.db` (absolute). The file is made by the first `produce`.
+        `sqlite:///fraud.db` (relative) or `sqlite:////srv/fraud.db` (absolute). The first `produce` makes the file.
     durable
         `full`: a record that was acknowledged survives power loss; `normal`: kill -9 only.
 
@@ -88,7 +88,8 @@ def connect(url: str, *, durable: Literal["full", "normal"] = "full") -> Client:
     try:
         return Client(database_path(url), Durable(durable))
     except ValueError as error:
-        raise UsageError(f"durable={durable!r} is not known", 'Write "full" or "normal"') from error
+        msg = f"durable={durable!r} is not known"
+        raise UsageError(msg, 'Write "full" or "normal"') from error
 
 
 class Client:
@@ -146,7 +147,8 @@ class Client:
     def produce_chunks(self, topic: str, records: Iterable[Value], *, key: str | None = None) -> Iterator[range]:
         """Like `produce`, but gives each chunk's row numbers as soon as it is stored: for long inputs."""
         if not topic:
-            raise UsageError("A topic needs a name")
+            msg = "A topic needs a name"
+            raise UsageError(msg)
         source = iter(records)
         while chunk := _chunk(source):
             keys = None if key is None else [_key(record, key) for record in chunk]
@@ -167,7 +169,7 @@ class Client:
     def consume(
         self, topic: str, start: Start = "start", *, follow: bool = False, timeout: float | None = None
     ) -> Iterator[Any]:
-        """Records of a topic in row order, as JSON (dicts); a value that is no JSON comes as bytes.
+        """Read a topic in row order, as JSON (dicts); a value that is no JSON comes as bytes.
 
         Parameters
         ----------
@@ -205,9 +207,10 @@ class Client:
         timeout: float | None = None,
         size: int = 2_000,
     ) -> Iterator[list[Record]]:
-        """Records of some topics in lists of at most `size`, as they are found."""
+        """Read some topics in lists of at most `size`, as they are found."""
         if isinstance(start, str) and start not in {"start", "end"}:
-            raise UsageError(f"start={start!r} is not known", 'Write "start", "end" or a row number')
+            msg = f"start={start!r} is not known"
+            raise UsageError(msg, 'Write "start", "end" or a row number')
         with failures(self.path):
             log = Log(open_database(self.path, Access.READ))
             waiting = Follow(log.connection, self.path)
@@ -239,7 +242,7 @@ def _record(row: Row) -> Record:
 
 
 def _chunk(source: Iterator[Value]) -> list[Value]:
-    """The next records of one transaction; fewer where raw records are large."""
+    """Take the next records of one transaction; fewer where raw records are large."""
     chunk: list[Value] = []
     size = 0
     for record in islice(source, CHUNK):
@@ -260,7 +263,8 @@ def _encode(record: Value) -> bytes:
     try:
         return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError as error:
-        raise UsageError(f"The record {record!r} cannot be written as JSON: {error}") from error
+        msg = f"The record {record!r} cannot be written as JSON: {error}"
+        raise UsageError(msg) from error
 
 
 def _key(record: Value, name: str) -> str | None:

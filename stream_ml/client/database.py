@@ -45,13 +45,16 @@ def require_sqlite(version: str) -> None:
     """
     if tuple(int(part) for part in version.split(".")[:3]) < OLDEST:
         wanted = ".".join(map(str, OLDEST))
+        msg = f"SQLite {version} can corrupt a file that two processes write (its WAL-reset bug)"
         raise StorageError(
-            f"SQLite {version} can corrupt a file that two processes write (its WAL-reset bug)",
+            msg,
             f"Install apsw with SQLite {wanted} or newer: pip install --upgrade apsw",
         )
 
 
-def open_database(path: Path, access: Access, durable: Durable = Durable.FULL, busy_ms: int = BUSY_MS) -> apsw.Connection:
+def open_database(
+    path: Path, access: Access, durable: Durable = Durable.FULL, busy_ms: int = BUSY_MS
+) -> apsw.Connection:
     """Open the file, making it or bringing its tables up to date when it is opened to write.
 
     Parameters
@@ -93,11 +96,14 @@ def open_database(path: Path, access: Access, durable: Durable = Durable.FULL, b
 
 def _require_place(path: Path, access: Access) -> None:
     if path.is_dir():
-        raise UsageError(f"{path} is a folder", "Name a file in it")
+        msg = f"{path} is a folder"
+        raise UsageError(msg, "Name a file in it")
     if access is Access.READ and not path.exists():
-        raise InputError(f"There is no file {path}", "Produce into it or run a pipeline on it first")
+        msg = f"There is no file {path}"
+        raise InputError(msg, "Produce into it or run a pipeline on it first")
     if not path.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}", f"Make it: mkdir -p {path.parent}")
+        msg = f"There is no folder {path.parent}"
+        raise UsageError(msg, f"Make it: mkdir -p {path.parent}")
 
 
 def _prepare(connection: apsw.Connection, path: Path, durable: Durable) -> None:
@@ -107,7 +113,8 @@ def _prepare(connection: apsw.Connection, path: Path, durable: Durable) -> None:
     if found == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get is not None:
         raise _foreign(path)
     if connection.readonly("main"):
-        raise StorageError(f"{path} is read only", "Change its permissions, or use a copy that you may write")
+        msg = f"{path} is read only"
+        raise StorageError(msg, "Change its permissions, or use a copy that you may write")
     if found == 0:
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {durable.value.upper()}")
@@ -126,9 +133,8 @@ def _require_ours(connection: apsw.Connection, path: Path) -> None:
     if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
         raise _foreign(path)
     if found > FORMAT:
-        raise FormatError(
-            f"{path} has format {found}, newer than this version's {FORMAT}", "Upgrade: pip install --upgrade stream-ml"
-        )
+        msg = f"{path} has format {found}, newer than this version's {FORMAT}"
+        raise FormatError(msg, "Upgrade: pip install --upgrade stream-ml")
 
 
 def _foreign(path: Path) -> CorruptError:
@@ -206,7 +212,8 @@ def failures(path: Path) -> Iterator[None]:
         for kind, ours, cause, cure in _CURES:
             if isinstance(error, kind):
                 raise ours(cause.format(path=path, error=error), cure.format(path=path)) from error
+        msg = f"The disk or the file {path} failed ({type(error).__name__}: {error})"
         raise StorageError(
-            f"The disk or the file {path} failed ({type(error).__name__}: {error})",
+            msg,
             "Nothing of this was stored. Check the disk, then start again",
         ) from error

@@ -60,7 +60,7 @@ class Watch:
 class Follow:
     """Waits until another connection has committed something.
 
-    Order: `mark`, read; where nothing was read, `wait`. `interrupt` ends a wait from a signal handler. `close` at the end.
+    Order: `mark`, read; if nothing was read, `wait`; `close` at the end. `interrupt` ends a wait from a signal handler.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Follow:
         self._wal = Path(f"{path}-wal")
         self._version = self._ask()
         self._watch = Watch(self._wal)
-        self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if hasattr(os, "pipe2") else os.pipe()
+        self._stop_read, self._stop_write = os.pipe()
         self._written = time.monotonic()
 
     def _ask(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, cast
 
 import apsw
@@ -19,10 +20,14 @@ _APPEND_ONE = "INSERT INTO log (topic, received, key, value) VALUES (?, ?, ?, ?)
 _BY_CARRAY: Final = 8  # rows from which the array is faster than one statement a row
 
 Row = tuple[int, str, int, str | None, bytes]
+_VALUE: Final = 4  # its place in a row
+
+PART_BYTES = 32 << 20  # a part ends when it holds so much, however few its rows
+SLICE = 64
 
 
 def now_ms() -> int:
-    """This machine's clock, epoch milliseconds UTC."""
+    """Read the clock of the machine: epoch milliseconds UTC."""
     return time.time_ns() // 1_000_000
 
 
@@ -50,7 +55,9 @@ class Log:
         now = now_ms()
         return now if last is None else max(now, cast("int", last))
 
-    def append(self, topic: str, received: int, values: Sequence[bytes], keys: Sequence[str | None] | None = None) -> int:
+    def append(
+        self, topic: str, received: int, values: Sequence[bytes], keys: Sequence[str | None] | None = None
+    ) -> int:
         """Append values in order; gives the row number of the first.
 
         Parameters
@@ -87,17 +94,24 @@ class Log:
         topics
             Topics wanted; the others are passed over. None at all means every topic.
         limit
-            Rows at most.
+            Rows at most; fewer where they hold more than `PART_BYTES`.
         end
             Row number to stop before; the end of the log without it.
         """
         stop = self.end() if end is None else end
         where = f" AND topic IN ({','.join('?' * len(topics))})" if topics else ""
-        rows: list[Row] = self.connection.execute(
+        cursor = self.connection.execute(
             f"SELECT row, topic, received, key, value FROM log WHERE row >= ? AND row < ?{where} ORDER BY row LIMIT ?",
             (first, stop, *topics, limit),
-        ).fetchall()
-        return Part(first, rows[-1][0] + 1 if len(rows) == limit else max(first, stop), rows)
+        )
+        rows: list[Row] = []
+        held = 0
+        while held < PART_BYTES and (slice_ := cast("list[Row]", list(islice(cursor, SLICE)))):
+            rows += slice_
+            held += sum(len(row[_VALUE]) for row in slice_)
+        cut = len(rows) == limit or held >= PART_BYTES
+        cursor.close(True)
+        return Part(first, rows[-1][0] + 1 if cut else max(first, stop), rows)
 
 
 class Checkpointer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from stream_ml.errors import UsageError
 FILE = "stream-ml.toml"
 
 
-class Durable(str, Enum):
+class Durable(StrEnum):
     """What a commit survives: `full` also power loss, `normal` kill -9 only (the last moments may be lost)."""
 
     FULL = "full"
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
 
 
 def read_settings(**given: Any) -> Settings:
-    """Settings with what was given on the command line on top; `None` means not given.
+    """Read the settings, what was given on the command line on top; `None` means not given.
 
     Raises
     ------
@@ -86,7 +86,8 @@ def read_settings(**given: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"The setting {name} = {first['input']!r} is refused: {first['msg']}") from error
+        msg = f"The setting {name} = {first['input']!r} is refused: {first['msg']}"
+        raise UsageError(msg) from error
 
 
 def _check_file(path: Path) -> None:
@@ -95,7 +96,10 @@ def _check_file(path: Path) -> None:
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
+        msg = f"{path} cannot be read: {error}"
+        raise UsageError(msg) from error
     unknown = sorted(set(found) - set(Settings.model_fields))
     if unknown:
-        raise UsageError(f"{path} sets {unknown[0]!r}, which is no setting", f"Settings: {', '.join(Settings.model_fields)}")
+        names = ", ".join(Settings.model_fields)
+        msg = f"{path} sets {unknown[0]!r}, which is no setting"
+        raise UsageError(msg, f"Settings: {names}")

@@ -1,9 +1,9 @@
-"""ADWIN, adaptive windowing: does the mean of the newest values differ from that of the ones before?
+"""ADWIN, adaptive windowing: tell when the mean of the newest values differs from that of the ones before.
 
-The window is summarised by buckets. Row r of `buckets` holds buckets of 2^r values each, oldest first: their totals and
-their spreads (sums of squared deviations from the bucket's own mean). A new value is a bucket of row 0; when a row holds
-more than M buckets, its two oldest merge into one of the next row. The window is cut at every edge between buckets, and
-while some cut separates two means by more than the bound, the oldest bucket is dropped.
+The window is summarised by buckets. Row r of `buckets` holds buckets of 2^r values each, oldest first: their totals
+and their spreads (sums of squared deviations from the bucket's own mean). A new value is a bucket of row 0; when a row
+holds more than M buckets, its two oldest merge into one of the next row. The window is cut at every edge between
+buckets, and while some cut separates two means by more than the bound, the oldest bucket is dropped.
 
 A. Bifet and R. Gavalda, Learning from time-changing data with adaptive windowing, SIAM SDM 2007. Spread of merged
 buckets: B. Babcock et al., Maintaining variance and k-medians over data stream windows, PODS 2003. The order of the
@@ -169,7 +169,7 @@ def watch(
     clock = int(rules[CLOCK])
     for i in range(values.shape[0]):
         x = values[i]
-        if x != x:  # noqa: PLR0124  (NaN)
+        if x != x:
             continue
         x = min(max(x, -LARGEST), LARGEST)
         if counts[FIRED] != 0:

@@ -13,8 +13,8 @@ from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, star
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.windows import ADD, LOOK
 
-#: Columns of a group's `spans`: word in the key's heads, last n (0: exact), length (ms), offset (ms), kept (ms), before,
-#: then twice (register, reading).
+#: Columns of a group's `spans`: word in the key's heads, last n (0: exact), length (ms), offset (ms), time up to which
+#: events may go, before, then twice (register, reading).
 AT, NEWEST, LENGTH, OFFSET, KEEP, BEFORE, OUT, READ, OUT2, READ2 = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 WIDTH = 2
 #: Kinds of point.
@@ -38,9 +38,7 @@ def insert(heads, base, slab, alloc, time, x, newest, kept):
         while length_of(heads[base + 1]) > newest:
             drop_first(heads, base, slab, alloc)
     else:
-        last = np.int64(heads[base]) + (start_of(heads[base + 1]) + length_of(heads[base + 1]) - 1) * WIDTH
-        edge = slab[last] - kept
-        while slab[np.int64(heads[base]) + start_of(heads[base + 1]) * WIDTH] <= edge:
+        while heads[base] >= 0.0 and slab[np.int64(heads[base]) + start_of(heads[base + 1]) * WIDTH] <= kept:
             drop_first(heads, base, slab, alloc)
 
 

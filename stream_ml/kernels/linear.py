@@ -3,7 +3,8 @@
 The plan is data. `links` [L, 2] names for each link the register it reads and the input column whose absence makes it
 absent; registers 0 .. f-1 are the inputs, register f + i is what link i wrote. `steps` [S, 4] are (operation, first link,
 one past the last link, flag) in river's order of learning, and then the terms of the sum in the order of river's dict.
-`values` [L, 3] is the state of a link: (count, mean, variance) or (min, max) of a scaler, (weight, g2 | m, v) of a term.
+`values` [L, 4] is the state of a link: (count, mean, variance, its square root) or (min, max) of a scaler, (weight, g2 | m,
+v) of a term.
 A category is a slot: `keys` [capacity, 3] (link, category, mark), `slots` [capacity, 3] like a term's state, found by
 `table`; slots are numbered in the order in which the categories were first learned.
 """
@@ -57,11 +58,9 @@ def category_word(links: Ints, link: int, category: int) -> int:
 
 
 @kernel
-def _standard(value: float, mean: float, variance: float) -> float:
-    """Return (x - mean) / sqrt(variance), 0 where nothing varied."""
-    if variance == 0.0:
-        return 0.0
-    return (value - mean) / sqrt(variance)
+def _standard(value: float, mean: float, deviation: float) -> float:
+    """Return (x - mean) / deviation, 0 where nothing varied."""
+    return (value - mean) / deviation if deviation != 0.0 else 0.0
 
 
 @kernel
@@ -91,13 +90,15 @@ def _learn_scaler(operation: int, values: Floats, i: int, value: float) -> None:
     values[i, 1] = mean
     if operation == STANDARD:
         variance = float(values[i, 2])
-        values[i, 2] = variance + ((value - old) * (value - mean) - variance) / count
+        variance = variance + ((value - old) * (value - mean) - variance) / count
+        values[i, 2] = variance
+        values[i, 3] = sqrt(variance)
 
 
 @kernel
 def _scaled(operation: int, values: Floats, i: int, value: float) -> float:
     if operation == STANDARD:
-        return _standard(value, float(values[i, 1]), float(values[i, 2]))
+        return _standard(value, float(values[i, 1]), float(values[i, 3]))
     if operation == CENTER:
         return value - float(values[i, 1])
     return _min_max(value, float(values[i, 0]), float(values[i, 1]))
@@ -125,6 +126,25 @@ def new_slot(links: Ints, state: Any, link: int, category: int) -> int:
 
 
 @kernel
+def _scale(operation: int, links: Ints, values: Floats, first: int, last: int, learn: bool, inputs: int, v: Floats) -> None:
+    """Run one scaler over a row in which nothing is missing."""
+    if operation == STANDARD and learn:
+        for i in range(first, last):
+            value = float(v[links[i, 0]])
+            _learn_scaler(STANDARD, values, i, value)
+            v[inputs + i] = _standard(value, float(values[i, 1]), float(values[i, 3]))
+    elif operation == STANDARD:
+        for i in range(first, last):
+            v[inputs + i] = _standard(float(v[links[i, 0]]), float(values[i, 1]), float(values[i, 3]))
+    else:
+        for i in range(first, last):
+            value = float(v[links[i, 0]])
+            if learn:
+                _learn_scaler(operation, values, i, value)
+            v[inputs + i] = _scaled(operation, values, i, value)
+
+
+@kernel
 def _forward(plan: Any, state: Any, x: Floats, row: int, learn: bool, dense: bool, v: Floats, hits: Ints) -> int:
     """Fill the registers `v` and the slots `hits` of one row; 1 + the column that a Select misses, or 0."""
     steps, links, _settings = plan
@@ -136,7 +156,9 @@ def _forward(plan: Any, state: Any, x: Floats, row: int, learn: bool, dense: boo
         operation = steps[s, 0]
         if operation >= NUMBERS:
             break
-        if operation == REQUIRE and dense:
+        if dense and operation != ENCODE:
+            if operation != REQUIRE:
+                _scale(operation, links, values, steps[s, 1], steps[s, 2], learn, inputs, v)
             continue
         for i in range(steps[s, 1], steps[s, 2]):
             present = dense or _present(x, row, links[i, 1])
@@ -339,8 +361,8 @@ def run(tape: Any, plan: Any, state: Any, out: Any, start: int) -> int:
     steps, links, settings = plan
     _values, _head, counts, slots, _keys, table = state
     score, status = out
-    v = np.zeros(x.shape[1] + links.shape[0])
-    hits = np.full(links.shape[0], -1)
+    v = np.empty(x.shape[1] + links.shape[0])
+    hits = np.empty(links.shape[0], dtype=np.int64)
     encoded = 0
     for s in range(steps.shape[0]):
         if steps[s, 0] == ENCODE:

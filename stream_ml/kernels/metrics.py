@@ -1,9 +1,9 @@
 """Prequential metrics: accuracy, log loss, ROC AUC, MAE and RMSE, over all labels and over each group's last N.
 
 Nothing is ever subtracted from a floating sum. Over the last N labels, classification keeps exact integers (counts, and
-the loss in units of 2^-40), which adding and taking away leave exact. Regression keeps the sums of blocks of 128 errors and
-folds those inside the window; the block that the window's far edge cuts is added up from its errors. Sums over all labels
-are compensated (Neumaier).
+the loss in units of 2^-40), which adding and taking away leave exact. Regression keeps the sums of blocks of 128
+errors and folds those inside the window; the block that the window's far edge cuts is added up from its errors. Sums
+over all labels are compensated (Neumaier).
 """
 
 from __future__ import annotations
@@ -105,16 +105,16 @@ def has_room(groups: NDArray[np.int64], table: NDArray[np.int64], last: int) -> 
 def pack(kind: int, y: float, score: float, predicted: float) -> int:
     """Return what a ring keeps of one label: loss, bin, truth, right; -1 where something needed is missing."""
     if kind == MULTICLASS:
-        if y != y or predicted != predicted:  # noqa: PLR0124  (NaN)
+        if y != y or predicted != predicted:
             return -1
         return 1 if y == predicted else 0
-    if y != y or score != score:  # noqa: PLR0124
+    if y != y or score != score:
         return -1
     truth = y != 0.0
     told = 2 if truth else 0
     if kind == ANOMALY:
         return (any_bin_of(min(max(score, -LARGEST), LARGEST)) << BIN_SHIFT) + told
-    if predicted != predicted:  # noqa: PLR0124
+    if predicted != predicted:
         return -1
     right = 1 if truth == (predicted != 0.0) else 0
     p = min(max(score, 0.0), 1.0)
@@ -123,9 +123,7 @@ def pack(kind: int, y: float, score: float, predicted: float) -> int:
 
 
 @kernel
-def forget(
-    label: int, g: int, table: NDArray[np.int64], recent: NDArray[np.int64]
-) -> None:
+def forget(label: int, g: int, table: NDArray[np.int64], recent: NDArray[np.int64]) -> None:
     """Take a packed label out of the group's window: whole numbers, hence exact."""
     table[g, RECENT_RIGHT] -= label & 1
     table[g, RECENT_LOSS] -= label >> LOSS_SHIFT
@@ -134,9 +132,7 @@ def forget(
 
 
 @kernel
-def remember(
-    label: int, g: int, table: NDArray[np.int64], recent: NDArray[np.int64]
-) -> None:
+def remember(label: int, g: int, table: NDArray[np.int64], recent: NDArray[np.int64]) -> None:
     """Take a packed label into the group's window."""
     table[g, RECENT_RIGHT] += label & 1
     table[g, RECENT_LOSS] += label >> LOSS_SHIFT
@@ -144,9 +140,7 @@ def remember(
         recent[g, (label >> 1) & 1, (label >> BIN_SHIFT) & BIN_MASK] += 1
 
 
-@kernel(
-    signature="i8(i8[::1], f8[:,::1], i8[:,::1], i8[:,::1], f8[:,::1], i8[:,:,::1], i8[:,:,::1], i8[::1])"
-)
+@kernel(signature="i8(i8[::1], f8[:,::1], i8[:,::1], i8[:,::1], f8[:,::1], i8[:,:,::1], i8[:,:,::1], i8[::1])")
 def classify(
     limits: NDArray[np.int64],
     answers: NDArray[np.float64],
@@ -210,7 +204,7 @@ def regress(
     last, start, target = limits[1], limits[2], limits[3]
     for i in range(start, groups.shape[0]):
         y, told = answers[0, i], answers[2, i]
-        if y != y or told != told:  # noqa: PLR0124  (NaN)
+        if y != y or told != told:
             continue
         if not has_room(groups[i], table, last):
             return i
@@ -335,7 +329,7 @@ def regression_values(
     slab: NDArray[np.float64],
     values: NDArray[np.float64],
 ) -> None:
-    """Write (mean absolute error, root of the mean squared error) of each changed group into `values` [groups, 2, 3]."""
+    """Write (mean absolute error, root of the mean squared error) of each changed group into `values` [g, 2, 3]."""
     last = limits[1]
     for g in range(values.shape[0]):
         if table[g, CHANGED] == 0:

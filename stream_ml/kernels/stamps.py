@@ -23,7 +23,7 @@ def _number(text: NDArray[np.uint8], start: int, length: int) -> int:
     """Return the `length` decimal digits at `start` as a number, -1 where one is no digit."""
     value = 0
     for i in range(start, start + length):
-        digit = np.int64(text[i]) - 48
+        digit = int(text[i]) - 48
         if digit < 0 or digit > 9:  # the digits
             return -1
         value = value * 10 + digit
@@ -32,7 +32,7 @@ def _number(text: NDArray[np.uint8], start: int, length: int) -> int:
 
 @kernel
 def _days(year: int, month: int, day: int) -> int:
-    """Return days since 1970-01-01 in the proleptic Gregorian calendar (Hinnant, *chrono-compatible date algorithms*)."""
+    """Return days since 1970-01-01 in the proleptic Gregorian calendar (Hinnant, *date algorithms*)."""
     y = year - 1 if month <= 2 else year
     era = y // 400
     of_era = y - era * 400
@@ -54,7 +54,7 @@ def _month_length(year: int, month: int) -> int:
 
 @kernel
 def _clock(text: NDArray[np.uint8], start: int, end: int) -> int:
-    """Return ``HH:MM[:SS[.f…]][Z|±HH:MM]`` as ms of the UTC day (may lie outside 0..DAY_MS), -DAY_MS*2 if it is not one."""
+    """Return ``HH:MM[:SS[.f…]][Z|±HH:MM]`` as ms of the UTC day (it may lie outside of it), -2 days if it is none."""
     wrong = -2 * DAY_MS
     if end - start < 5 or text[start + 2] != 58:  # ":"
         return wrong
@@ -74,7 +74,7 @@ def _clock(text: NDArray[np.uint8], start: int, end: int) -> int:
             first = at
             scale = 100
             while at < end and 48 <= text[at] <= 57:
-                value += (np.int64(text[at]) - 48) * scale  # the fourth digit and those after it weigh 0: floor
+                value += (int(text[at]) - 48) * scale  # the fourth digit and those after it weigh 0: floor
                 scale = scale // 10
                 at += 1
             if at == first or at - first > 6:
@@ -114,10 +114,11 @@ def _stamp(text: NDArray[np.uint8], start: int, end: int) -> float:
 
 @kernel(signature="i8(u1[::1], f8[::1])")
 def stamps(text: NDArray[np.uint8], out: NDArray[np.float64]) -> int:
-    """Parse stamps, one a line, to epoch milliseconds UTC.
+    r"""Parse stamps, one a line, to epoch milliseconds UTC.
 
     ``out[i] = 86,400,000 · days(date) + clock - offset``; the forms are ``YYYY-MM-DD``, alone or with
-    ``[T or blank]HH:MM[:SS[.f to .ffffff]]`` and ``Z``, ``±HH:MM`` or nothing (UTC). Parts of a millisecond are floored.
+    ``[T or blank]HH:MM[:SS[.f to .ffffff]]`` and ``Z``, ``±HH:MM`` or nothing (UTC). Parts of a
+    millisecond are floored.
 
     Parameters
     ----------
@@ -134,7 +135,7 @@ def stamps(text: NDArray[np.uint8], out: NDArray[np.float64]) -> int:
     Examples
     --------
     >>> out = np.empty(2)
-    >>> stamps(np.frombuffer(bytearray(b"1970-01-02T00:00:00.0019Z\\n1970-01-01 01:00+01:00"), np.uint8), out)
+    >>> stamps(np.frombuffer(bytearray(b"1970-01-02T00:00:00.0019Z\n1970-01-01 01:00+01:00"), np.uint8), out)
     2
     >>> out.tolist()
     [86400001.0, 0.0]

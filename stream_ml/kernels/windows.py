@@ -22,8 +22,8 @@ from stream_ml.kernels.jit import kernel
 NONE = -1.0e18
 #: Words before the head record.
 FRONT = 5
-#: Columns of a group's `spans`: word in the key's heads, tile (ms), length (ms), shift (tiles), tiles kept, before,
-#: then twice (register, reading), register -1 meaning none.
+#: Columns of a group's `spans`: word in the key's heads, tile (ms), length (ms), shift (tiles), oldest tile that a reader
+#: may still ask for, before, then twice (register, reading), register -1 meaning none.
 AT, TILE, LENGTH, SHIFT, KEEP, BEFORE, OUT, READ, OUT2, READ2 = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 #: Row flags.
 ADD, LOOK = 1, 2
@@ -106,13 +106,13 @@ def into_older(kind, fields, heads, base, slab, alloc, tile, x):
 
 @kernel
 def put(kind, fields, heads, base, slab, alloc, tile, keep, x):
-    """Add x to the tile numbered `tile` of the window at heads[base]."""
+    """Add x to the tile numbered `tile` of the window at heads[base]; tiles before `keep` may go."""
     head = heads[base]
     if tile == head:
         add(kind, heads, base + FRONT, x)
     elif tile > head:
         if head != NONE:
-            push_head(kind, fields, heads, base, slab, alloc, tile - keep)
+            push_head(kind, fields, heads, base, slab, alloc, keep)
         heads[base] = tile
         zero(kind, heads, base + FRONT)
         add(kind, heads, base + FRONT, x)

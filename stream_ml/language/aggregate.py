@@ -62,12 +62,12 @@ class Aggregate(Unfinished):
         fn.count(Payment).where(Payment.amount > 500).over('1d', by=Payment.card)
         """
         if not isinstance(condition, Expr):
-            raise refuse(
+            refuse(
                 f"where() got {condition!r}, not a condition on columns",
                 "Write where(Payment.amount > 5); for `is None` and `is not None` fn.is_missing(x) and ~fn.is_missing(x)",
             )
         if self.condition is not None:
-            raise refuse(f"{self!r} has a condition already", "Join them: where(a & b)")
+            refuse(f"{self!r} has a condition already", "Join them: where(a & b)")
         no_windows(condition, f"where() of {self!r}")
         source = self.source
         if self.value is not None:
@@ -81,7 +81,7 @@ class Aggregate(Unfinished):
         for key in keys:
             reads_only(self.source, f"by= of {self!r}", key)
         if at is not None and len(self._keys("at", at)) != len(keys):
-            raise refuse(
+            refuse(
                 f"at= has {len(as_tuple(at))} parts and by= has {len(keys)}",
                 "Give at= as many as by=, in the same order: at= is where this event looks among the keys of by=",
             )
@@ -90,21 +90,21 @@ class Aggregate(Unfinished):
 
     def _keys(self, word: str, given: Any) -> tuple[Expr, ...]:
         if isinstance(given, tuple) and not given:
-            raise refuse(f"{word}=() names nothing", "Write by=None for one window over all")
+            refuse(f"{word}=() names nothing", "Write by=None for one window over all")
         for key in as_tuple(given):
             if not isinstance(key, Expr):
-                raise not_a_key(word, key, self.source)
+                not_a_key(word, key, self.source)
             no_windows(key, f"{word}= of {self!r}")
             if key.tails is not None:
-                raise refuse(f"{word}={key!r} holds a family", 'Pick one of it, as day["sin"]')
+                refuse(f"{word}={key!r} holds a family", 'Pick one of it, as day["sin"]')
             if not streams(key):
-                raise refuse(f"{word}={key!r} reads no column", "Name a column of the stream")
+                refuse(f"{word}={key!r} reads no column", "Name a column of the stream")
         return as_tuple(given)
 
     if not TYPE_CHECKING:
 
         def _unfinished(self, *_: object) -> NoReturn:
-            raise no_window(self)
+            no_window(self)
 
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _unfinished
         __pow__ = __rpow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _unfinished

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
@@ -80,17 +80,17 @@ class _Reader:
             check_names(f"{base} {self.name}", (word,), _KEYWORDS[base], keyword_place(self.place, word))
         for word, cure in needed.items():
             if word not in given:
-                raise refuse(f"{base} {self.name} has no {word}=", cure, self.place)
+                refuse(f"{base} {self.name} has no {word}=", cure, self.place)
         self._check_fields()
 
-    def refusal(self, word: str, cause: str, cure: str) -> DeclarationError:
-        """Build a refusal at the line of a keyword."""
-        return refuse(f"{self.name}: {cause}", cure, keyword_place(self.place, word))
+    def refuse(self, word: str, cause: str, cure: str) -> NoReturn:
+        """Refuse at the line of a keyword."""
+        refuse(f"{self.name}: {cause}", cure, keyword_place(self.place, word))
 
     def _check_fields(self) -> None:
         hidden = [name for name in self.cls.model_fields if hasattr(BaseModel, name)]
         if hidden:
-            raise refuse(
+            refuse(
                 f"{self.name}.{hidden[0]} hides a method that every pydantic model has",
                 f'Name it {hidden[0]}_ and keep the name in the data: {hidden[0]}_: ... = Field(alias="{hidden[0]}")',
                 attribute_place(self.place, hidden[0]),
@@ -100,7 +100,7 @@ class _Reader:
         """Return the topic, which a broker can carry."""
         topic = self.given["topic"]
         if not isinstance(topic, str) or not _TOPIC.fullmatch(topic):
-            raise self.refusal("topic", f"topic={topic!r} is no topic", "Use letters, digits, dot, _ and -")
+            self.refuse("topic", f"topic={topic!r} is no topic", "Use letters, digits, dot, _ and -")
         return topic
 
     def field(self, word: str, cls: type[BaseModel] | None = None) -> str | None:
@@ -117,7 +117,7 @@ class _Reader:
         for name in names:
             self._known(word, name, cls or self.cls)
         if len(set(names)) < len(names):
-            raise self.refusal(word, f"{word}={value!r} names a field twice", "Name each once")
+            self.refuse(word, f"{word}={value!r} names a field twice", "Name each once")
         return names
 
     def _known(self, word: str, name: object, cls: type[BaseModel]) -> None:
@@ -125,14 +125,11 @@ class _Reader:
             return
         near = nearest(name, cls.model_fields)
         cure = f"Did you mean {near!r}?" if near else f"Its fields are {joined(cls.model_fields)}"
-        raise self.refusal(word, f"{word}={name!r} is no field of {cls.__name__}", cure)
+        self.refuse(word, f"{word}={name!r} is no field of {cls.__name__}", cure)
 
     def span(self, word: str, default: str) -> int:
         """Return a span of time in milliseconds."""
-        try:
-            return parse_ms(self.given.get(word, default), f"{word}=")
-        except DeclarationError as error:
-            raise self.refusal(word, error.cause, error.cure) from None
+        return parse_ms(self.given.get(word, default), f"{self.name}: {word}=", keyword_place(self.place, word))
 
 
 class Event(_Model):
@@ -230,7 +227,7 @@ class Table(_Model):
             """Read the keywords."""
             reader = _Reader(cls, "Table", given, _TABLE)
             if given["key"] in (None, ()):
-                raise reader.refusal("key", "a table needs a key", _TABLE["key"])
+                reader.refuse("key", "a table needs a key", _TABLE["key"])
             cls.__stream__ = TableSpec(reader.topic(), reader.fields("key"), reader.field("time"), reader.place)
 
 
@@ -283,7 +280,7 @@ class Label(_Model):
             reader = _Reader(cls, "Label", given, _LABEL)
             of = given["of"]
             if not (isinstance(of, type) and issubclass(of, Event) and isinstance(spec_of(of), EventSpec)):
-                raise reader.refusal("of", f"of={of!r} is no Event class", "Name the Event class it answers")
+                reader.refuse("of", f"of={of!r} is no Event class", "Name the Event class it answers")
             cls.__stream__ = LabelSpec(
                 of=of,
                 topic=reader.topic(),
@@ -304,7 +301,7 @@ def _match(reader: _Reader, of: type[Event]) -> tuple[str, ...] | None:
         on = reader.fields("on", of)
         reader.fields("on")
     elif event.id is None:
-        raise reader.refusal(
+        reader.refuse(
             "of", f"{of.__name__} has no id=", 'Give it one, or match on=: a field, or on=() for all that wait'
         )
     shared: Callable[[str, str], str] = lambda name, why: f"it has no field {name!r}, {why} of {of.__name__}"  # noqa: E731
@@ -314,7 +311,7 @@ def _match(reader: _Reader, of: type[Event]) -> tuple[str, ...] | None:
     for name, cause in needed.items():
         if name not in reader.cls.model_fields:
             kind = of.model_fields[name].annotation
-            raise refuse(
+            refuse(
                 f"{reader.name}: {cause}", f"Add `{name}: {getattr(kind, '__name__', kind)}`: it says whose label it is",
                 reader.place,
             )
@@ -327,7 +324,7 @@ def _silence(reader: _Reader) -> Mapping[str, Any] | None:
     if given is None:
         return None
     if not isinstance(given, Mapping):
-        raise reader.refusal("silence", f"silence={given!r} is no record", 'Write it as silence={"fraud": False}')
+        reader.refuse("silence", f"silence={given!r} is no record", 'Write it as silence={"fraud": False}')
     for name in given:
         reader._known("silence", name, reader.cls)  # noqa: SLF001
     return MappingProxyType(dict(given))

@@ -74,9 +74,9 @@ class Expr:
 
     def __getitem__(self, span: SpanLike) -> Expr:
         if self.tails is None:
-            raise refuse(f"{self!r}[{span!r}]: this holds no family of windows", "Drop the brackets")
+            refuse(f"{self!r}[{span!r}]: this holds no family of windows", "Drop the brackets")
         if not isinstance(span, str | int) or suffix(span) not in self.tails:
-            raise refuse(f"{span!r} is no span of {self!r}", f"It has {joined(self.tails)}")
+            refuse(f"{span!r} is no span of {self!r}", f"It has {joined(self.tails)}")
         return pick(self, suffix(span))
 
     def single(self, tail: str) -> Expr:
@@ -152,43 +152,43 @@ class Expr:
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
-        raise refuse(
+        refuse(
             f"{self!r} is neither true nor false here: it is a column, whose values come later",
             "Write & for and, | for or, ~ for not, with brackets: (a < x) & (x < b); fn.isin(x, ...) for in",
         )
 
     def __iter__(self) -> Iterator[Any]:
-        raise refuse(f"{self!r} is a column and cannot be looped over", "Write the expression once: it is for each row")
+        refuse(f"{self!r} is a column and cannot be looped over", "Write the expression once: it is for each row")
 
     def __contains__(self, item: object) -> bool:
-        raise refuse(f"{item!r} in {self!r}: a column holds no members here", "Use fn.isin(x, ...) or ==")
+        refuse(f"{item!r} in {self!r}: a column holds no members here", "Use fn.isin(x, ...) or ==")
 
     def __format__(self, spec: str) -> str:
-        raise refuse(f"{self!r} has no text here: it is a column", "Use fn.cross(a, b) to join columns")
+        refuse(f"{self!r} has no text here: it is a column", "Use fn.cross(a, b) to join columns")
 
     if not TYPE_CHECKING:  # what follows only refuses; type checkers should not think that it works
 
         def __float__(self) -> NoReturn:
-            raise refuse(f"{self!r} is no number here: it is a column", "Use fn.log1p and its kin, not math.*")
+            refuse(f"{self!r} is no number here: it is a column", "Use fn.log1p and its kin, not math.*")
 
         __int__ = __index__ = __complex__ = __trunc__ = __floor__ = __ceil__ = __float__
 
         def __len__(self) -> NoReturn:
-            raise refuse(f"len({self!r}): a column has no length here", f"Use fn.length({self!r})")
+            refuse(f"len({self!r}): a column has no length here", f"Use fn.length({self!r})")
 
         def __abs__(self) -> NoReturn:
-            raise refuse(f"abs({self!r}): a column has operators only", f"Use fn.abs({self!r})")
+            refuse(f"abs({self!r}): a column has operators only", f"Use fn.abs({self!r})")
 
         def __round__(self, digits: int = 0) -> NoReturn:
-            raise refuse(f"round({self!r}): a column has operators only", f"Use fn.round({self!r}, {digits or 0})")
+            refuse(f"round({self!r}): a column has operators only", f"Use fn.round({self!r}, {digits or 0})")
 
         def __floordiv__(self, other: object) -> NoReturn:
-            raise refuse("// and % are no operators of the language", "Use fn.round, fn.bins or fn.cyclic")
+            refuse("// and % are no operators of the language", "Use fn.round, fn.bins or fn.cyclic")
 
         __rfloordiv__ = __mod__ = __rmod__ = __divmod__ = __rdivmod__ = __floordiv__
 
         def __xor__(self, other: object) -> NoReturn:
-            raise refuse("^ is no operator of the language", "Use ** for a power, != for exclusive or")
+            refuse("^ is no operator of the language", "Use ** for a power, != for exclusive or")
 
         __rxor__ = __xor__
 
@@ -202,7 +202,7 @@ class Expr:
         def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
             if ufunc.__name__ in _UFUNCS and method == "__call__" and not options:
                 return Expr(_UFUNCS[ufunc.__name__], *inputs)
-            raise refuse(f"numpy.{ufunc.__name__} of {self!r}: numpy sees no values here", f"Use fn.{ufunc.__name__}")
+            refuse(f"numpy.{ufunc.__name__} of {self!r}: numpy sees no values here", f"Use fn.{ufunc.__name__}")
 
 
 class Column(Expr):
@@ -254,7 +254,7 @@ def common_tails(expr: Expr) -> tuple[str, ...] | None:
     }
     if len(found) > 1:
         (first, a), (second, b) = list(found.items())[:2]
-        raise refuse(
+        refuse(
             f"{expr!r} mixes families: {a!r} has {joined(first)}, {b!r} has {joined(second)}",
             f"Pick one of each, as n[{first[0]!r}] / m[{second[0]!r}], or give both the same spans",
         )
@@ -266,7 +266,7 @@ def constant(value: Any) -> Any:
     if isinstance(value, Expr) or value is None:
         return value
     if isinstance(value, Unfinished):
-        raise no_window(value)
+        no_window(value)
     if isinstance(value, Enum):
         value = value.value
     elif hasattr(value, "dtype") and hasattr(value, "item"):
@@ -275,17 +275,17 @@ def constant(value: Any) -> Any:
         return value
     if isinstance(value, int | float):
         if not math.isfinite(value) or (isinstance(value, int) and abs(value) > EXACT):
-            raise refuse(f"the constant {value!r} is no exact finite number", "Write a number within 2**53")
+            refuse(f"the constant {value!r} is no exact finite number", "Write a number within 2**53")
         return value
     if isinstance(value, datetime):
         return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value  # noqa: UP017 (3.11 reads both)
     if isinstance(value, timedelta):
-        raise refuse(f"{value!r} has no meaning in an expression", "Use fn.seconds(a - b) and a number of seconds")
+        refuse(f"{value!r} has no meaning in an expression", "Use fn.seconds(a - b) and a number of seconds")
     if isinstance(value, type):
-        raise refuse(f"{value.__name__} is a class, not a value", f"Write a column of it, as {value.__name__}.field")
-    raise refuse(f"{value!r} has no meaning in an expression", "Write a column, a number, a text or a datetime")
+        refuse(f"{value.__name__} is a class, not a value", f"Write a column of it, as {value.__name__}.field")
+    refuse(f"{value!r} has no meaning in an expression", "Write a column, a number, a text or a datetime")
 
 
-def no_window(aggregate: object) -> Exception:
-    """Build the refusal of an aggregate that waits for its window."""
-    return refuse(f"{aggregate!r} has no window", 'Add .over("1h", by=...), or .before(...) for without this event')
+def no_window(aggregate: object) -> NoReturn:
+    """Refuse an aggregate that waits for its window."""
+    refuse(f"{aggregate!r} has no window", 'Add .over("1h", by=...), or .before(...) for without this event')

@@ -21,7 +21,7 @@ def check_names(what: str, given: Iterable[str], known: Iterable[str], place: Pl
         if name not in names:
             near = nearest(name, names)
             cure = f"Did you mean {near}=?" if near else f"The keywords are {joined(names)}"
-            raise refuse(f"{what} has no keyword {name}=", cure, place)
+            refuse(f"{what} has no keyword {name}=", cure, place)
 
 
 def checked(what: str, needed: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -47,12 +47,12 @@ def checked(what: str, needed: Mapping[str, str]) -> Callable[[Callable[P, R]], 
             check_names(name, kwargs, known + leading)
             given = [*leading[: len(args) - 1], *kwargs]
             if bounded and len(args) - 1 > len(leading):
-                raise refuse(
+                refuse(
                     f"{name} takes no {args[len(leading) + 1]!r} without a keyword", f"The keywords are {joined(known)}"
                 )
             for word, cure in needed.items():
                 if word in known + leading and word not in given:
-                    raise refuse(f"{name} has no {word}", cure)
+                    refuse(f"{name} has no {word}", cure)
             return method(*args, **kwargs)
 
         return call

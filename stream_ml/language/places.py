@@ -8,6 +8,7 @@ import linecache
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 import pydantic
 
@@ -39,9 +40,15 @@ def asked_by_pydantic(depth: int) -> bool:
     return sys._getframe(depth + 1).f_code.co_filename.startswith(_PYDANTIC)  # noqa: SLF001
 
 
-def refuse(cause: str, cure: str, place: Place | None = None) -> DeclarationError:
+def refusal(cause: str, cure: str, place: Place | None = None) -> DeclarationError:
     """Build the refusal of a declaration, at `place` or else at the user's present line."""
-    return DeclarationError(cause, cure.rstrip(".") + ".", place or here())
+    stop = "" if cure.endswith(("?", ".")) else "."
+    return DeclarationError(cause, cure + stop, place or here())
+
+
+def refuse(cause: str, cure: str, place: Place | None = None) -> NoReturn:
+    """Refuse a declaration, at `place` or else at the user's present line."""
+    raise refusal(cause, cure, place)
 
 
 def nearest(name: object, options: Iterable[str]) -> str | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
-from stream_ml.errors import DeclarationError
 from stream_ml.language.expr import Expr
 from stream_ml.language.places import joined, refuse
 from stream_ml.language.spans import FOREVER, TILES, check_span, parse_ms, suffix
@@ -17,7 +16,7 @@ def no_windows(expr: Expr, where: str) -> None:
     """Refuse an aggregate inside of another's value, condition or key: not yet."""
     inner = windows(expr)
     if inner:
-        raise refuse(
+        refuse(
             f"{inner[0]!r} stands in {where}: aggregates inside of aggregates are not there yet",
             "Use columns and functions of one row there, and combine the aggregates in a feature",
             expr.place,
@@ -28,7 +27,7 @@ def no_tables(expr: Expr) -> None:
     """Refuse a table's column that is read without a look-up."""
     for column in columns(expr):
         if is_table(column.args[0]):
-            raise refuse(
+            refuse(
                 f"{column!r} is a column of a table, which has no present row",
                 f"Look it up by a key of the event: fn.lookup({column!r}, key)",
                 column.place,
@@ -41,12 +40,12 @@ def source_of(what: object, *exprs: Expr) -> type[Any]:
         no_tables(expr)
     read = streams(*exprs)
     if not read:
-        raise refuse(f"{what!r} reads no column", "Gather a column or an expression of columns")
+        refuse(f"{what!r} reads no column", "Gather a column or an expression of columns")
     labels = [cls for cls in read if is_label(cls)]
     source = labels[0] if labels else read[0]
     foreign = [cls for cls in read if cls is not source and not (labels and cls is event_of(source))]
     if foreign:
-        raise refuse(
+        refuse(
             f"{what!r} reads {source.__name__} and {foreign[0].__name__}: an aggregate gathers one stream",
             "Use columns of one stream, or of a label and its own event",
         )
@@ -66,15 +65,15 @@ def reads_only(source: type[Any], where: str, expr: Expr) -> None:
             cure = f"by= names a column of {source.__name__}; where this event looks is at={column!r}"
         else:
             cure = f"Use columns of {source.__name__}"
-        raise refuse(f"{column!r} in {where} is no column of {source.__name__}", cure, expr.place)
+        refuse(f"{column!r} in {where} is no column of {source.__name__}", cure, expr.place)
 
 
-def not_a_key(word: str, key: object, source: type[Any]) -> DeclarationError:
-    """Build the refusal of a key that is no expression, such as a column's name."""
+def not_a_key(word: str, key: object, source: type[Any]) -> NoReturn:
+    """Refuse a key that is no expression, such as a column's name."""
     cls = event_of(source)
     fields = getattr(cls, "model_fields", {})
     example = f"{cls.__name__}.{key if isinstance(key, str) and key in fields else next(iter(fields), 'field')}"
-    return refuse(f"{word}={key!r} is no column", f"Write {word}={example}, a tuple of columns, or by=None for all")
+    refuse(f"{word}={key!r} is no column", f"Write {word}={example}, a tuple of columns, or by=None for all")
 
 
 def check_options(
@@ -85,16 +84,16 @@ def check_options(
         check_span(span)
     names = [suffix(span) for span in spans]
     if len(set(names)) < len(names):
-        raise refuse(f"{aggregate!r} has a span twice: {joined(names)}", "Name each span once")
+        refuse(f"{aggregate!r} has a span twice: {joined(names)}", "Name each span once")
     timed = [span for span in spans if isinstance(span, str) and span != FOREVER]
     if not isinstance(tiles, int) or isinstance(tiles, bool) or not 1 <= tiles <= MOST_TILES:
-        raise refuse(f"tiles={tiles!r}", f"Write a whole number from 1 to {MOST_TILES:,}, such as tiles={TILES}")
+        refuse(f"tiles={tiles!r}", f"Write a whole number from 1 to {MOST_TILES:,}, such as tiles={TILES}")
     if not isinstance(exact, bool):
-        raise refuse(f"exact={exact!r}", "Write exact=True to keep each event")
+        refuse(f"exact={exact!r}", "Write exact=True to keep each event")
     if exact and tiles != TILES:
-        raise refuse(f"tiles={tiles} with exact=True", "Choose one: an exact window has no tiles")
+        refuse(f"tiles={tiles} with exact=True", "Choose one: an exact window has no tiles")
     if spans and not timed and (exact or tiles != TILES):
-        raise refuse("tiles= and exact= are for spans of time", "Leave them out: last n and forever are exact")
+        refuse("tiles= and exact= are for spans of time", "Leave them out: last n and forever are exact")
     if parse_ms(offset, "offset=") and len(timed) < len(spans):
-        raise refuse("offset= shifts spans of time only", "Leave it out for last n and forever")
+        refuse("offset= shifts spans of time only", "Leave it out for last n and forever")
     return str(offset), tiles, exact

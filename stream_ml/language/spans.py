@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NoReturn, TypeAlias
 
+from stream_ml.errors import Place
 from stream_ml.language.places import refuse
 
 FOREVER = "forever"
@@ -26,7 +27,7 @@ class Span:
 SpanLike: TypeAlias = "str | int | Span"
 
 
-def parse_ms(text: object, what: str = "a span") -> int:
+def parse_ms(text: object, what: str = "a span", place: Place | None = None) -> int:
     """Read a span of time such as `"10m"`.
 
     Parameters
@@ -35,6 +36,8 @@ def parse_ms(text: object, what: str = "a span") -> int:
         A whole number and a unit: ms, s, m (minutes), h, d or w.
     what
         What it is for, named in the error.
+    place
+        Where the error lies; the user's present line if not given.
 
     Returns
     -------
@@ -48,10 +51,10 @@ def parse_ms(text: object, what: str = "a span") -> int:
     """
     match = re.fullmatch(r"(\d+)(ms|s|m|h|d|w)", text) if isinstance(text, str) else None
     if match is None:
-        raise refuse(f"{what} is {text!r}", 'Write a whole number and a unit (ms, s, m, h, d, w), as "90m" or "7d"')
+        refuse(f"{what} is {text!r}", 'Write a whole number and a unit (ms, s, m, h, d, w), as "90m" or "7d"', place)
     length = int(match[1]) * _UNITS[match[2]]
     if length > _LONGEST_MS:
-        raise refuse(f"{what} is {text!r}, more than a hundred years", 'Write "forever" for all of the past')
+        refuse(f"{what} is {text!r}, more than a hundred years", 'Write "forever" for all of the past', place)
     return length
 
 
@@ -65,7 +68,7 @@ def parse_bytes(text: object, what: str = "a size") -> int:
     """
     match = re.fullmatch(r"(\d+) ?([KMG]i?B|B|)", str(text)) if isinstance(text, str | int) else None
     if match is None or isinstance(text, bool) or not int(match[1]):
-        raise refuse(f"{what} is {text!r}", 'Write a whole number and a unit (B, KiB, MiB, GiB), as "256MiB"')
+        refuse(f"{what} is {text!r}", 'Write a whole number and a unit (B, KiB, MiB, GiB), as "256MiB"')
     return int(match[1]) * _SIZES[match[2]]
 
 
@@ -80,9 +83,9 @@ def check_span(span: object) -> None:
     """Refuse what is no span of a window."""
     if isinstance(span, int) and not isinstance(span, bool):
         if span < 1:
-            raise refuse(f"a window over the last {span} events", "Write a number of events from 1")
+            refuse(f"a window over the last {span} events", "Write a number of events from 1")
     elif span != FOREVER and not isinstance(span, Span) and parse_ms(span, "a window's span") == 0:
-        raise refuse(f"a window of {span!r} holds nothing", "Write a span longer than 0, such as '10m'")
+        refuse(f"a window of {span!r} holds nothing", "Write a span longer than 0, such as '10m'")
 
 
 def session(gap: str) -> NoReturn:
@@ -94,7 +97,7 @@ def session(gap: str) -> NoReturn:
     Traceback (most recent call last):
     stream_ml.errors.DeclarationError: ...session windows are not there yet. Use a span of time, such as '30m'
     """
-    raise refuse("session windows are not there yet", f"Use a span of time, such as {gap!r}")
+    refuse("session windows are not there yet", f"Use a span of time, such as {gap!r}")
 
 
 def calendar(unit: str, tz: str = "UTC") -> NoReturn:
@@ -107,4 +110,4 @@ def calendar(unit: str, tz: str = "UTC") -> NoReturn:
     stream_ml.errors.DeclarationError: ...calendar windows are not there yet. Use a sliding span, such as '1d'
     """
     near = {"hour": "1h", "day": "1d", "week": "7d", "month": "30d"}.get(unit, "1d")
-    raise refuse("calendar windows are not there yet", f"Use a sliding span, such as {near!r}")
+    refuse("calendar windows are not there yet", f"Use a sliding span, such as {near!r}")

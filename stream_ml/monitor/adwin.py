@@ -66,9 +66,7 @@ class ADWIN:
         """Feed errors [n] in order, NaN left out; returns the changes noticed, oldest first."""
         found = np.empty((len(errors) // self.spec.clock + 1, 5))
         errors = np.ascontiguousarray(errors, np.float64)
-        changes = adwin.watch(
-            errors, self._buckets, self._held, self._counts, self._moments, self._rules, found
-        )
+        changes = adwin.watch(errors, self._buckets, self._held, self._counts, self._moments, self._rules, found)
         return [
             Drift(int(index), before, after, int(dropped), int(kept))
             for index, before, after, dropped, kept in found[:changes].tolist()
@@ -121,7 +119,8 @@ class ADWIN:
         """
         held = np.asarray(state["held"], np.int64)
         if state["format"] != FORMAT or held.shape != self._held.shape or held.max() > self.spec.max_buckets:
-            raise ValueError(f"not a saved state of {self.spec}, format {FORMAT}")
+            message = f"not a saved state of {self.spec}, format {FORMAT}"
+            raise ValueError(message)
         used = np.arange(self._buckets.shape[2]) < held[:, None]
         self._held[:] = held
         self._counts[:] = state["counts"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ NONE = -1
 class Groups:
     """Numbers the values of slice columns in order of their first sight, row by row.
 
-    Group 0 is the whole; groups 1 to s hold, one a column, whatever came after `limit` values had got a number; the others
-    are single values. So memory is bounded, and how records were batched is invisible.
+    Group 0 is the whole; groups 1 to s hold, one a column, whatever came after `limit` values had got a number; the
+    others are single values. So memory is bounded, and how records were batched is invisible.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ class Groups:
             When the columns are not as many as declared, or there are none to tell n from.
         """
         if not values or len(values) != len(self.columns):
-            raise ValueError(f"{len(values)} columns given for the slices {self.columns}")
+            message = f"{len(values)} columns given for the slices {self.columns}"
+            raise ValueError(message)
         found = [
             [NONE if value is None else known.get(value, OVERALL) for value in column]
             for known, column in zip(self._known, values, strict=True)
@@ -68,10 +69,9 @@ class Groups:
         return np.ascontiguousarray(numbers)
 
     def _admit(self, numbers: NDArray[np.int64], values: Sequence[Sequence[str | None]]) -> None:
-        """Number the values not seen before, row by row, while there is room; others stay OVERALL."""
+        """Give numbers to the values not seen before, row by row, while there is room; others stay OVERALL."""
         for row, place in zip(*(part.tolist() for part in np.nonzero(numbers[:, 1:] == OVERALL)), strict=True):
-            value, known = values[place][row], self._known[place]
-            assert value is not None
+            value, known = cast("str", values[place][row]), self._known[place]
             if value not in known and len(self._slices) < 1 + len(self.columns) + self._limit:
                 known[value] = len(self._slices)
                 self._slices.append((self.columns[place], value))
@@ -98,7 +98,8 @@ class Groups:
             When the state is of other columns or of more values than are allowed.
         """
         if tuple(state["columns"]) != self.columns or len(state["slices"]) > self._limit:
-            raise ValueError(f"saved groups are of the slices {state['columns']}, not of {list(self.columns)}")
+            message = f"saved groups are of the slices {state['columns']}, not of {list(self.columns)}"
+            raise ValueError(message)
         self._clear()
         for place, value in state["slices"]:
             self._known[place][value] = len(self._slices)

@@ -1,4 +1,4 @@
-"""Prequential metrics: the label against the prediction as it was served, over all labels and over the last N, by group."""
+"""Prequential metrics: label against prediction as served, over all labels and over the last N, by group."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ class Metrics:
 
     An example counts when its label and what the task needs of the prediction are there (NaN is missing): score and
     prediction for a binary task, the score for an anomaly detector, the prediction otherwise. How examples are cut into
-    updates is invisible. Accuracy is exact; log loss clips the score to [1e-15, 1 - 1e-15], and over the last N labels is
-    kept in whole units of 2^-40, so within 5e-13. ROC AUC is of scores in 1,024 fixed bins (2,048 for anomaly scores),
-    ties by trapezoid: it is off by at most half the share of (true, false) pairs of labels whose scores fall in one bin,
-    sum_b t_b f_b / (2 T F); for scores of a density that does not jump, about 1 in 2,000. `auc_bound` gives that bound.
+    updates is invisible. Accuracy is exact; log loss clips the score to [1e-15, 1 - 1e-15], and over the last N labels
+    is kept in whole units of 2^-40, so within 5e-13. ROC AUC is of scores in 1,024 fixed bins (anomaly scores: 2,048),
+    ties by trapezoid: it is off by at most half the share of (true, false) pairs of labels whose scores share a bin,
+    sum_b t_b f_b / (2 T F): some 0.001 for scores spread over many bins. `auc_bound` tells it for what was measured.
 
     Parameters
     ----------
@@ -170,7 +170,8 @@ class Metrics:
 
     def _reserve(self, groups: int) -> None:
         if groups > self._most:
-            raise ValueError(f"group {groups - 1} of at most {self._most}: see Monitor(max_groups=)")
+            message = f"group {groups - 1} of at most {self._most}: see Monitor(max_groups=)"
+            raise ValueError(message)
         self._top = max(self._top, groups)
         if self._top > len(self._table):
             larger = min(max(self._top, 2 * len(self._table)), self._most)
@@ -191,9 +192,7 @@ class Metrics:
         if self.task == "regression":
             metrics.regression_values(self._limits, self._table, self._sums, self._rings.slab, self._values)
         else:
-            metrics.classification_values(
-                self._limits, self._table, self._sums, self._bins, self._recent, self._values
-            )
+            metrics.classification_values(self._limits, self._table, self._sums, self._bins, self._recent, self._values)
         count, last, newest = self.count, self.spec.last, f"last{self.spec.last}"
         measured: list[Measured] = []
         for g, (n, (whole, recent)) in enumerate(
@@ -238,7 +237,8 @@ class Metrics:
             When the state is of another format, task or window, or of too many groups.
         """
         if (state["format"], state["task"], state["last"]) != (FORMAT, self.task, self.spec.last):
-            raise ValueError(f"not a saved state of {self.task} metrics over the last {self.spec.last}, format {FORMAT}")
+            message = f"not a saved state of {self.task} metrics over the last {self.spec.last}, format {FORMAT}"
+            raise ValueError(message)
         table = np.asarray(state["table"], np.int64).reshape(-1, len(KEPT))
         self._clear()
         self._reserve(len(table))

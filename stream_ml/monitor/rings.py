@@ -15,8 +15,8 @@ FIRST = 64
 class Rings:
     """Rings by group inside one array: `lengthen` when a kernel asks for it, `slab` for the kernels.
 
-    A ring that outgrew its place leaves it to the next ring of that size, so the slab never exceeds twice what its rings
-    can need: with N the longest window, 16 N bytes a group (and an eighth more for errors' block sums).
+    A ring that outgrew its place leaves it to the next ring of that size; a group's rings never take more than 16 N
+    bytes (32 N while the slab itself was just doubled, and little more for the block sums of errors).
 
     Parameters
     ----------

@@ -17,7 +17,8 @@ def _is(value: object, *kinds: type) -> bool:
 def _whole(owner: str, name: str, value: int, least: int, most: int | None = None) -> None:
     if not _is(value, int) or value < least or (most is not None and value > most):
         bounds = f"{least} or more" if most is None else f"from {least} to {most}"
-        raise DeclarationError(f"{owner}({name}={value!r}) is not a whole number {bounds}", f"Give {name} {bounds}.")
+        message = f"{owner}({name}={value!r}) is not a whole number {bounds}"
+        raise DeclarationError(message, f"Give {name} {bounds}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,8 @@ class ADWIN:
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""
         if not _is(self.delta, float, int) or not 0.0 < self.delta < 1.0:
-            raise DeclarationError(
-                f"ADWIN(delta={self.delta!r}) is not between 0 and 1", "Give a significance such as delta=0.002."
-            )
+            message = f"ADWIN(delta={self.delta!r}) is not between 0 and 1"
+            raise DeclarationError(message, "Give a significance such as delta=0.002.")
         _whole("ADWIN", "clock", self.clock, 1)
         _whole("ADWIN", "max_buckets", self.max_buckets, 2)
         _whole("ADWIN", "min_window_length", self.min_window_length, 1)
@@ -107,7 +107,5 @@ class Monitor:
         _whole("Monitor", "last", self.last, 1, LONGEST)
         _whole("Monitor", "max_groups", self.max_groups, 0, 100_000)
         if not _is(self.detectors, tuple) or not all(_is(one, ADWIN) for one in self.detectors):
-            raise DeclarationError(
-                f"Monitor(detectors={self.detectors!r}) is not a tuple of detectors",
-                "Write detectors=(ADWIN(),), or detectors=() for none.",
-            )
+            message = f"Monitor(detectors={self.detectors!r}) is not a tuple of detectors"
+            raise DeclarationError(message, "Write detectors=(ADWIN(),), or detectors=() for none.")

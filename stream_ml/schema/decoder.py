@@ -55,7 +55,8 @@ class Decoder:
     Where the class allows it, a fast decoder stands in front of pydantic. What the fast one accepts, pydantic accepts
     with equal values; what it refuses goes to pydantic, whose verdict counts. Beyond pydantic, a record is refused
     when it is empty or too long, when a declared number is not finite or is an integer beyond ±2^53, when a time lies
-    outside the years 1 to 9999, and when a key is null. Times without a zone are UTC; parts of a millisecond are floored.
+    outside the years 1 to 9999, and when a key is null. Times without a zone are UTC; parts of a millisecond are
+    floored.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ class Decoder:
         Parameters
         ----------
         values
-            The records, one JSON object each.
+            The records, one JSON object each; a log's null value is given as ``b""``.
 
         Returns
         -------

@@ -32,8 +32,8 @@ EXACT = 2**53
 WATERSHED = 20_000_000_000
 #: pydantic refuses deeper nesting at 200 and longer integers at 4,300 digits; these are the safe sides of both.
 DEPTH, DIGITS = 100, 4300
-STRIDE = 1024
 BRACE = ord("{")
+REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Limits = dict[str, float | int]
 
@@ -51,18 +51,20 @@ class Fast:
     def structs(self, values: Sequence[bytes], limit: int) -> tuple[list[Any], list[int]]:
         """Decode each record; return structs (None where refused) and the indices of the refused, ascending."""
         decode = self.decode
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
-            if not suspects(values, limit):
-                return [decode(value) for value in values], []
+        if suspects(values, limit):
+            values = [b"" if suspect(value, limit) else value for value in values]
+        with contextlib.suppress(*REFUSALS):
+            return [decode(value) for value in values], []
         found: list[Any] = []
         refused: list[int] = []
-        for index, value in enumerate(values):
-            record = None
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
-                record = None if suspect(value, limit) else decode(value)
-            if record is None:
-                refused.append(index)
-            found.append(record)
+        left = iter(values)
+        while len(found) < len(values):
+            try:
+                for value in left:
+                    found.append(decode(value))
+            except REFUSALS:
+                refused.append(len(found))
+                found.append(None)
         return found, refused
 
     def column(self, name: str, structs: list[Any]) -> list[Any]:
@@ -100,7 +102,9 @@ def build(shape: Shape, keys: Sequence[str]) -> tuple[Fast | None, str]:
         decoder = msgspec.json.Decoder(struct)
     except (TypeError, ValueError) as error:
         return None, str(error).split("\n")[0]
-    getters = {name: attrgetter(f"c{place}") for place, name in enumerate(shape.fields)}
+    getters: dict[str, Callable[[Any], Any]] = {
+        name: attrgetter(f"c{place}") for place, name in enumerate(shape.fields)
+    }
     times = tuple(name for name, field in shape.fields.items() if field.kind is Kind.TIME)
     nullable = tuple(name for name in keys if shape.fields[name].nullable)
     return Fast(struct, decoder.decode, getters, times, nullable), ""
@@ -115,7 +119,7 @@ class _Made:
 def _type(node: dict[str, Any], field: Field) -> _Made | str:
     """Return the msgspec type for a core schema node, or why there is none."""
     kind = node["type"]
-    if kind == "nullable" or kind == "default":
+    if kind in ("nullable", "default"):
         known = HARMLESS | {"schema", "default", "default_factory", "default_factory_takes_data", "strict"}
         unknown = _first_unknown(node, known)
         made = unknown or _type(node["schema"], field)
@@ -232,7 +236,7 @@ _UNBOUNDED = re.compile(r"[+*]|\{\d{1,3},\}", re.ASCII)
 
 
 def safe_pattern(pattern: object) -> str | None:
-    """Return a Python pattern that matches only what pydantic's (Rust) pattern matches, in linear time; None if unsure.
+    r"""Return a Python pattern that matches only what pydantic's (Rust) one matches, in linear time; None if unsure.
 
     Known: characters, ``.``, sets that are not negated, escapes (ASCII only), repetitions, ``^`` and ``$`` at the ends;
     no groups, no alternatives; at most one unbounded repetition, and that one only in a pattern that begins with ``^``.
@@ -240,7 +244,7 @@ def safe_pattern(pattern: object) -> str | None:
     Examples
     --------
     >>> safe_pattern("^c[0-9]+$")
-    '(?a)^c[0-9]+\\\\Z'
+    '(?a)^c[0-9]+\\Z'
     >>> safe_pattern("(a|b)+")
     """
     if not isinstance(pattern, str):
@@ -269,39 +273,38 @@ def safe_pattern(pattern: object) -> str | None:
 def suspects(values: Sequence[bytes], limit: int) -> bool:
     """Return whether a batch may hold a record whose skipped parts msgspec reads more leniently than pydantic."""
     joined = b"\n".join(values)
-    if len(joined) > limit and max(map(len, values)) > limit:
+    if not joined.isascii() and not _is_utf8(joined):
         return True
-    if not joined.isascii():
-        try:
-            joined.decode()
-        except UnicodeDecodeError:
-            return True
     opened = joined.count(b"{") if len(joined) < DIGITS else np.count_nonzero(np.frombuffer(joined, np.uint8) == BRACE)
-    nested = opened > len(values) + DEPTH // 2 or joined.find(b"[") >= 0
+    nested = opened > len(values) + DEPTH // 2 or b"[" in joined
     if nested and any(value.count(b"{") + value.count(b"[") > DEPTH for value in values):
         return True
-    if len(joined) < DIGITS:
-        return False
-    sample = np.frombuffer(joined, np.uint8)[::STRIDE]
-    digits = (sample >= ord("0")) & (sample <= ord("9"))
-    runs = DIGITS // STRIDE - 1  # a number of DIGITS digits covers at least so many samples in a row
-    return bool(len(digits) >= runs and (np.convolve(digits, np.ones(runs, dtype=np.int64)) == runs).any())
-
-
-_LONG = re.compile(rb"[0-9]{4300}")
+    longest = len(joined) if len(joined) <= DIGITS else max(map(len, values))
+    return longest > DIGITS and any(len(value) > limit or _long_number(value) for value in values)
 
 
 def suspect(value: bytes, limit: int) -> bool:
     """Return whether one record may be of that kind."""
-    try:
-        value.decode()
-    except (UnicodeDecodeError, AttributeError):
+    if len(value) > limit or not _is_utf8(value):
         return True
-    return (
-        len(value) > limit
-        or value.count(b"{") + value.count(b"[") > DEPTH
-        or (len(value) > DIGITS and _LONG.search(value) is not None)
-    )
+    return value.count(b"{") + value.count(b"[") > DEPTH or _long_number(value)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _long_number(value: bytes) -> bool:
+    """Return whether DIGITS digits stand in a row."""
+    if len(value) < DIGITS:
+        return False
+    text = np.frombuffer(value, np.uint8)
+    others = np.flatnonzero((text < ord("0")) | (text > ord("9")))
+    return bool(np.diff(others, prepend=-1, append=len(text)).max() > DIGITS)
 
 
 def parse_times(raw: list[Any]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """What a pydantic class asks of a record, read from pydantic's own core schema.
 
-The core schema is the truth of what pydantic will check, so it decides what a fast decoder may stand in for: a node or a
-setting that is not known here is never guessed at, it sends the whole class to pydantic, with the reason.
+The core schema is the truth of what pydantic will check, so it decides what a fast decoder may stand in for: a node or
+a setting that is not known here is never guessed at, it sends the whole class to pydantic, with the reason.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A class read: its fields, and why it cannot be decoded without pydantic (empty if it can, as far as the class goes)."""
+    """A class read: its fields, and why it cannot be decoded without pydantic (empty: nothing is against it)."""
 
     fields: dict[str, Field]
     why: str

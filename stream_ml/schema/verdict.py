@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from stream_ml.errors import Reason
-from stream_ml.kernels.stamps import FIRST_MS, LAST_MS
+from stream_ml.kernels.stamps import DAY_MS, FIRST_MS, LAST_MS
 from stream_ml.schema.fast import EXACT
 from stream_ml.schema.fields import Field, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
 MILLISECOND = timedelta(milliseconds=1)
 SHOWN = 40
 BEYOND = "{} is beyond ±2^53, where integers are not exact"
@@ -76,15 +76,15 @@ class Judge:
     keys: Sequence[str]
     limit: int
 
-    def judge(self, index: int, value: bytes | None) -> dict[str, Any] | Bad:
-        """Return the record's values as columns hold them (float with epoch ms for times, str, None), or the refusal."""
+    def judge(self, index: int, value: bytes) -> dict[str, Any] | Bad:
+        """Return the record's values as columns hold them (float, epoch ms for times, str, None), or the refusal."""
         try:
             return self._values(value)
         except _Refused as refused:
             return Bad(index, refused.reason, refused.path, refused.message)
 
-    def _values(self, value: bytes | None) -> dict[str, Any]:
-        if value is None or not value.strip():
+    def _values(self, value: bytes) -> dict[str, Any]:
+        if not value or value.isspace():
             raise _Refused(Reason.EMPTY, "$", "the record is empty")
         if len(value) > self.limit:
             raise _Refused(Reason.SIZE, "$", f"{len(value):,} bytes; at most {self.limit:,} are read")
@@ -95,7 +95,7 @@ class Judge:
         except Exception as error:  # a validator of the user's, which may raise anything
             said = _short(str(error))
             raise _Refused(Reason.CONSTRAINT, "$", f"a validator raised {type(error).__name__}: {said}") from error
-        found = {name: self._column(field, getattr(record, name)) for name, field in self.fields.items()}
+        found = {name: self._column(field, getattr(record, name, None)) for name, field in self.fields.items()}
         if any(type(one) is float and abs(one) >= EXACT for one in found.values()):
             self._exact(value)
         for name in self.keys:
@@ -105,13 +105,17 @@ class Judge:
         return found
 
     def _column(self, field: Field, value: Any) -> Any:
-        path = f"$.{field.alias or field.name}"
-        if value is None or field.kind is Kind.OTHER:
+        """Return a value as its column holds it."""
+        kind = type(value)
+        if value is None or field.kind is Kind.OTHER or (kind is str and field.kind is Kind.TEXT):
+            return value
+        if kind is float and field.kind is Kind.FLOAT and math.isfinite(value):
             return value
         if isinstance(value, Enum):
-            value = value.value
+            return self._column(field, value.value)
+        path = f"$.{field.alias or field.name}"
         if field.kind is Kind.TEXT:
-            return value if type(value) is str else str(value)
+            return str(value)
         if field.kind is Kind.TIME and isinstance(value, datetime):
             ms = epoch_ms(value)
             if not FIRST_MS <= ms <= LAST_MS:
@@ -159,8 +163,10 @@ def epoch_ms(moment: datetime) -> float:
     >>> epoch_ms(datetime(1970, 1, 1, 0, 0, 1, 1999, tzinfo=UTC))
     1001.0
     """
-    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return float((aware - EPOCH) // MILLISECOND)
+    day_ms = (moment.hour * 3600 + moment.minute * 60 + moment.second) * 1000 + moment.microsecond // 1000
+    offset = moment.utcoffset()
+    offset_ms = 0 if offset is None else -(-offset // MILLISECOND)
+    return float((moment.toordinal() - EPOCH) * DAY_MS + day_ms - offset_ms)
 
 
 _KINDS = {"float": "a number", "int": "an integer", "bool": "true or false", "string": "text", "datetime": "a time"}
@@ -210,7 +216,7 @@ def _message(reason: Reason, kind: str, first: Any) -> str:
     if reason is Reason.TIME:
         why = str(context.get("error", "out of range"))
         return f"{_told(given)} is not a time: {why}"
-    expected = _KINDS.get(kind.split("_")[0])
+    expected = _KINDS.get(kind.split("_", maxsplit=1)[0])
     if expected is not None:
         return f"expected {expected}, got {_told(given)}"
     return _short(str(first["msg"]), 160)

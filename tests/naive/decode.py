@@ -14,22 +14,20 @@ from .expr import epoch_ms, plain
 from .windows import Value
 
 WHOLE = 1 << 53
-#: pydantic's error type begins with -> reason
-REASONS = (
-    ("missing", "missing"),
-    ("json", "json"),
-    ("datetime", "time"),
-    ("date", "time"),
-    ("timezone", "time"),
-    ("finite", "number"),
-    ("greater", "constraint"),
-    ("less", "constraint"),
-    ("multiple", "constraint"),
-    ("string_too", "constraint"),
-    ("string_pattern", "constraint"),
-    ("value_error", "constraint"),
-    ("assertion_error", "constraint"),
+#: pydantic's error type -> reason; what begins otherwise is a matter of type
+CONSTRAINTS = (
+    "greater_than",
+    "less_than",
+    "multiple_of",
+    "string_too",
+    "string_pattern",
+    "literal_error",
+    "enum",
+    "value_error",
+    "assertion_error",
+    "too_",
 )
+TIMES = ("datetime_", "timezone_", "date_", "time_")
 
 
 class Dead(Exception):
@@ -66,51 +64,46 @@ class Record:
         return tuple(self.value(name) for name in names)
 
 
-def parse(value: dict[str, Any] | bytes) -> dict[str, Any]:
-    """Return the object in a record; bytes that hold none are refused."""
-    if isinstance(value, dict):
-        return value
-    if not value.strip():
-        reason = "empty"
-        raise Dead(reason)
-    try:
-        found = json.loads(value)
-    except ValueError:
-        reason = "json"
-        raise Dead(reason) from None
-    if not isinstance(found, dict):
-        reason = "type"
-        raise Dead(reason)
-    return found
-
-
 def decode(cls: type[BaseModel], value: dict[str, Any] | bytes, present: tuple[str, ...]) -> Record:
     """Return the record as its class, or raise why not.
 
-    Refused in this order: a null in a field that must be present; a number that is not finite or a whole number beyond
-    2^53 in any declared field; what pydantic refuses (in its JSON mode, the first error counts).
+    pydantic's first error, in its JSON mode, decides; what it lets pass is refused where a declared field holds a whole
+    number beyond 2^53 or one of `present` is null.
     """
-    given = parse(value)
-    named = {name: field.alias or name for name, field in cls.model_fields.items()}
-    if any(named[name] in given and given[named[name]] is None for name in present):
-        reason = "null_key"
-        raise Dead(reason)
-    if any(not countable(given[alias]) for alias in named.values() if alias in given):
-        reason = "number"
+    text = value if isinstance(value, bytes) else json.dumps(value).encode()
+    if not text.strip():
+        reason = "empty"
         raise Dead(reason)
     try:
-        model = cls.model_validate_json(json.dumps(given))
+        model = cls.model_validate_json(text)
     except ValidationError as error:
-        kind = error.errors()[0]["type"]
-        raise Dead(next((reason for start, reason in REASONS if kind.startswith(start)), "type")) from None
-    raw = {name: getattr(model, name) for name in named}
+        raise Dead(reason_of(cls, error.errors()[0], present)) from None
+    raw = {name: getattr(model, name) for name in cls.model_fields}
+    given = json.loads(text)
+    said = [given.get(field.alias or name) for name, field in cls.model_fields.items()]
+    if not all(countable(x) for x in (*raw.values(), *said)):
+        reason = "number"
+        raise Dead(reason)
     if any(raw[name] is None for name in present):
         reason = "null_key"
         raise Dead(reason)
-    if not all(countable(x) for x in raw.values()):
-        reason = "number"
-        raise Dead(reason)
     return Record(cls, raw)
+
+
+def reason_of(cls: type[BaseModel], error: Any, present: tuple[str, ...]) -> str:
+    """Return the reason code for one of pydantic's errors."""
+    kind, at, given = error["type"], error["loc"], error["input"]
+    if kind == "json_invalid" or not at:
+        return "json"
+    if kind == "missing":
+        return "missing"
+    if given is None and at[0] in {cls.model_fields[name].alias or name for name in present}:
+        return "null_key"
+    if kind == "finite_number" or not countable(given):
+        return "number"
+    if kind.startswith(CONSTRAINTS):
+        return "constraint"
+    return "time" if kind.startswith(TIMES) and not kind.endswith("_type") else "type"
 
 
 def countable(x: Any) -> bool:

@@ -44,8 +44,8 @@ def evaluate(e: Any, scope: Scope) -> Value:
     if e.op in ("over", "before"):
         return scope.window(e)
     if e.op == "lookup":
-        column, key = e.args
-        return scope.lookup(column.args[0], column.args[1], key_of(key, scope))
+        column, *key = e.args
+        return scope.lookup(column.args[0], column.args[1], key_of(tuple(key), scope))
     if e.op == "hashed":
         h = hash_of(e.args[0], scope)
         return None if h is None else float(h % int(e.args[1]))
@@ -118,8 +118,9 @@ def text_of(x: float | str) -> str:
 
 
 def _when(e: Expr, scope: Scope) -> Value:
-    """A condition that is missing is not true: `otherwise`."""
-    return evaluate(e.args[1] if evaluate(e.args[0], scope) else e.args[2], scope)
+    """Return the one where the condition is true, the other where it is false, missing where it is missing."""
+    condition = evaluate(e.args[0], scope)
+    return None if condition is None else evaluate(e.args[1] if condition else e.args[2], scope)
 
 
 def _isin(e: Expr, scope: Scope) -> Value:
@@ -179,12 +180,12 @@ def _clip(x: float, low: float | None, high: float | None) -> float:
 
 
 def _round(x: float, digits: float | None = 0.0) -> float:
-    """Return x * 10^d rounded half to even, / 10^d; the sign of zero is x's."""
-    power = float(10 ** int(digits or 0.0))
+    """Return x * 10^d rounded half to even, / 10^d; zero is positive; past 2^51 x as it is."""
+    power = 10.0 ** int(digits or 0.0)
     scaled = x * power
-    if not math.isfinite(scaled):
-        return math.nan
-    return math.copysign(float(round(scaled)), scaled) / power
+    if abs(scaled) >= 2.0**51:
+        return x
+    return float(round(scaled)) / power
 
 
 def _local(x: float, tz: Any) -> datetime:

@@ -48,7 +48,11 @@ class LabelRecord:
 
 @dataclass(frozen=True, order=True)
 class Deadline:
-    """What happens when time passes a moment; fires before a record that was received later than it."""
+    """What happens when time passes a moment.
+
+    A delayed label is known at its moment: it fires before a record received then or later. A time-out and an expiry
+    leave their moment to a record that is received exactly then: they fire before a later one.
+    """
 
     moment: int
     rank: int
@@ -86,8 +90,9 @@ class Join:
         return sorted(found, key=lambda event: event.arrival)
 
     def due(self, now: int) -> Deadline | None:
-        """Take out and return the first deadline before `now`."""
-        first = min((d for d in self.deadlines if d.moment < now), default=None)
+        """Take out and return the first deadline that a record received `now` passes."""
+        passed = [d for d in self.deadlines if d.moment < now or (d.moment == now and d.rank == DELAYED)]
+        first = min(passed, default=None)
         if first is not None:
             self.deadlines.remove(first)
         return first

@@ -85,7 +85,7 @@ class Naive:
             self._arrived(label)
 
     def tick(self, moment: int) -> None:
-        """Every record received before this moment has been fed: fire the deadlines before it."""
+        """Every record received before this moment has been fed: fire the deadlines that it passes."""
         self.now = max(self.now, moment)
         while (deadline := self.join.due(self.now)) is not None:
             self._fire(deadline)
@@ -270,8 +270,7 @@ class Naive:
         else:
             self.counters["held"] += 1
             self.join.held[name] = label
-            moment = label.received + self.label_spec.wait_ms
-            self.join.deadlines.append(Deadline(moment, EXPIRY, label.arrival, label))
+            self.join.deadlines.append(Deadline(known + self.label_spec.wait_ms, EXPIRY, label.arrival, label))
 
     def _fire(self, deadline: Deadline) -> None:
         what = deadline.what

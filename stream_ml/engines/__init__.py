@@ -1,0 +1,1 @@
+"""Engines: clocks, sockets, files and SQL; they carry out turns."""

@@ -1,0 +1,93 @@
+"""Moving columns: registers to slots and back, table rows to registers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_ml.kernels.jit import kernel
+from stream_ml.kernels.table import find_words
+
+
+@kernel(signature="void(f8[:,::1], i8[::1], i8[::1], i8[::1], f8[:,::1], i8)")
+def save(registers, which, places, slots, kept, first):
+    """kept[slots[i], first + j] = registers[which[j], places[i]]."""
+    for i in range(places.shape[0]):
+        for j in range(which.shape[0]):
+            kept[slots[i], first + j] = registers[which[j], places[i]]
+
+
+@kernel(signature="void(f8[:,::1], i8[::1], i8[::1], i8[::1], f8[:,::1], i8)")
+def load(registers, which, places, slots, kept, first):
+    """registers[which[j], places[i]] = kept[slots[i], first + j]."""
+    for i in range(places.shape[0]):
+        for j in range(which.shape[0]):
+            registers[which[j], places[i]] = kept[slots[i], first + j]
+
+
+@kernel(signature="void(f8[:,::1], i8[::1], i8)")
+def blank(registers, which, rows):
+    """Make the first `rows` of these registers missing."""
+    for j in range(which.shape[0]):
+        for g in range(rows):
+            registers[which[j], g] = np.nan
+
+
+@kernel(
+    signature="i8(f8[:,::1], i8[:,::1], i8[::1], i8[::1], i8[:,::1], i8[:,::1], u1[::1], i8[::1], i8[::1], f8[::1], "
+    "u1[::1], i8[::1], i8, i8)"
+)
+def look_up(
+    registers, words, own_keys, own_columns, keys, reads, roles, slots, stored, values, marks, counts, begin, end
+):  # noqa: PLR0913
+    """Go through updates and look-ups of one table in order.
+
+    Parameters
+    ----------
+    registers, words
+        The registers and the same memory seen as int64.
+    own_keys, own_columns
+        Registers of an update's key and of its columns.
+    keys, reads
+        For each look-up: the registers of its key; pairs (column of the table, register to write), one row a look-up.
+    roles
+        2 an update, 1 a record that looks up, 0 neither.
+    slots, stored, values, marks, counts
+        The key table; the stored words; the newest values; marks; (rows used).
+
+    Returns
+    -------
+    int
+        The first record not done, because the table is full.
+    """
+    width = own_keys.shape[0]
+    columns = own_columns.shape[0]
+    key = np.zeros(width + 1, np.int64)
+    for g in range(begin, end):
+        if roles[g] == 2:
+            if 2 * (counts[0] + 1) > slots.shape[0]:
+                return g
+            for j in range(width):
+                key[j] = words[own_keys[j], g] if registers[own_keys[j], g] != 0.0 else 0
+            row = find_words(slots, stored, width, key, 0)
+            if row < 0:
+                slot = -1 - row
+                row = counts[0]
+                counts[0] += 1
+                slots[slot] = row + 1
+                for j in range(width):
+                    stored[row * width + j] = key[j]
+            for j in range(columns):
+                values[row * columns + j] = registers[own_columns[j], g]
+            marks[row] = 1
+        elif roles[g] == 1:
+            for i in range(keys.shape[0]):
+                missing = False
+                for j in range(width):
+                    x = registers[keys[i, j], g]
+                    if x != x:  # noqa: PLR0124  (missing)
+                        missing = True
+                        break
+                    key[j] = words[keys[i, j], g] if x != 0.0 else 0
+                row = -1 if missing else find_words(slots, stored, width, key, 0)
+                registers[reads[i, 1], g] = values[row * columns + reads[i, 0]] if row >= 0 else np.nan
+    return end

@@ -84,7 +84,7 @@ def candidates(cls: Any, name: str, texts: tuple[str, ...], numbers: tuple[float
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return tuple(member.value for member in annotation)
     options = {str: texts, bool: (False, True), int: WHOLE, float: numbers}[annotation]
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[annotation, *info.metadata])
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[annotation, *info.metadata] if info.metadata else annotation)
     return tuple(x for x in options if accepts(adapter, x))
 
 

@@ -105,9 +105,9 @@ class _Maker:
     now: int = START
     named: int = 0
     log: list[Logged] = field(default_factory=list)
-    #: events made so far: the fields that a label may need
+    #: events made so far: the fields by which labels find them, as in the record
     events: list[dict[str, Any]] = field(default_factory=list)
-    #: ids that a label spoke of before their event, with the label's fields
+    #: the same of events that a label spoke of and that are yet to come
     promised: list[dict[str, Any]] = field(default_factory=list)
 
     def make(self, size: int) -> list[Logged]:
@@ -156,11 +156,11 @@ class _Maker:
             if self.promised and self._one_in(2):
                 record.update(self.promised.pop(self.choose.below(len(self.promised))))
             elif self.events and self._one_in(12):
-                record[d.alias(d.event, d.id)] = self._of(self.events[-6:])[d.id]
+                record.update(self._of(self.events[-6:]))
             else:
                 record[d.alias(d.event, d.id)] = self._fresh()
         record[d.alias(d.event, d.spec.time)] = iso(self._event_time(d.spec.lateness_ms, d.spec.ahead_ms))
-        self.events.append({name: record.get(d.alias(d.event, name)) for name in d.shared})
+        self.events.append({alias: record.get(alias) for alias in map(self._shared, d.shared)})
         if d.same_topic and not self._one_in(8):
             for name, value in self._fields(d.label).items():
                 record.setdefault(name, value)
@@ -174,13 +174,13 @@ class _Maker:
             about = self._of(self.events[-1:-8:-1])
         else:
             fields = self._fields(d.event)
-            about = {name: fields.get(d.alias(d.event, name)) for name in d.shared}
+            about = {alias: fields.get(alias) for alias in map(self._shared, d.shared)}
             if d.id is not None:
-                about[d.id] = self._fresh()
-                self.promised.append({d.alias(d.event, name): about[name] for name in d.shared})
+                about[self._shared(d.id)] = self._fresh()
+                self.promised.append(about)
         for name in d.shared:
             if name in d.label.model_fields:
-                record[d.alias(d.label, name)] = about[name]
+                record[d.alias(d.label, name)] = about[self._shared(name)]
         self._put(d.label_spec.topic, record)
 
     def _stranger(self, cls: Any) -> None:
@@ -202,13 +202,16 @@ class _Maker:
 
     # values
 
+    def _shared(self, name: str) -> str:
+        return self.declared.alias(self.declared.event, name)
+
     def _fresh(self) -> int | str:
         self.named += 1
         return self.named if self.declared.whole_ids else f"e{self.named}"
 
     def _event_time(self, lateness: int, ahead: int) -> int:
         if self._one_in(25):
-            return self.now + self._of((1, lateness, ahead, ahead + 1))
+            return self.now + self._of((1, lateness // 2, lateness, ahead + 1, ahead + 1, ahead // 10, ahead))
         if self._one_in(6):
             return self.now - self._of(self.declared.spans)
         return self.now - self._of((0, 0, 0, 0, 1, lateness // 3, lateness // 2, lateness, lateness + 1))

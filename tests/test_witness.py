@@ -36,8 +36,9 @@ def twin(pipeline: Pipeline, log: Sequence[Logged]) -> Answers:
 
 ANSWERERS: list[Callable[[Pipeline, Sequence[Logged]], Answers]] = [twin]
 
-#: feature, aggregate, what is dated how: (span kind, length or n, offset, tiles), with or without the event, key, condition
-TILES = [
+#: name of the feature; aggregate; (kind of span, length or n, offset, tiles); with or without the event; key; condition
+Spec = tuple[str, str, tuple[str, int, int, int], str, str, str]
+TILES: list[Spec] = [
     ("n_10s", "count(*)", ("tiles", 10_000, 0, 60), "<=", "e.card = r.card", "true"),
     ("n_5m", "count(*)", ("tiles", 300_000, 0, 60), "<=", "e.card = r.card", "true"),
     ("total_1m", "coalesce(sum(e.amount), 0)", ("tiles", 60_000, 0, 60), "<=", "e.card = r.card", "true"),
@@ -66,7 +67,7 @@ TILES = [
 ]
 
 SAME = "e.machine = r.machine"
-EXACT = [
+EXACT: list[Spec] = [
     ("n_10s", "count(*)", ("exact", 10_000, 0, 0), "<=", SAME, "true"),
     ("total_5m", "coalesce(sum(e.heat), 0)", ("exact", 300_000, 0, 0), "<=", SAME, "true"),
     ("mean_1m", "avg(e.heat)", ("exact", 60_000, 0, 0), "<", SAME, "true"),
@@ -88,7 +89,7 @@ EXACT = [
 ]
 
 
-def inside(how: tuple[str, int, int, int], at: str = "e.at", read: str = "r.as_of") -> str:
+def inside(how: tuple[str, int, int, int], at: str = "e.t", read: str = "r.as_of") -> str:
     """Return the SQL condition that a time lies in the window of a reading."""
     kind, length, offset, tiles = how
     if kind in ("forever", "last"):
@@ -97,18 +98,17 @@ def inside(how: tuple[str, int, int, int], at: str = "e.at", read: str = "r.as_o
         return f"{at} > {read} - {length} - {offset} and {at} <= {read} - {offset}"
     s = math.ceil(length / tiles)
     o = (offset + s // 2) // s
-    return (
-        f"floor({at} / {s}) between floor(({read} - {length}) / {s}) - {o} and floor({read} / {s}) - {o}"
-    )
+    return f"floor({at} / {s}) between floor(({read} - {length}) / {s}) - {o} and floor({read} / {s}) - {o}"
 
 
-def told(db: duckdb.DuckDBPyConnection, spec: tuple[str, str, tuple[str, int, int, int], str, str, str]) -> dict[int, Any]:
+def told(db: duckdb.DuckDBPyConnection, spec: Spec) -> dict[int, Any]:
     """Return, by offset, what SQL says of a feature over the table `events`; None is missing.
 
     A late event is read as of the newest time before it - lateness, and is in nobody's window.
     """
     _, aggregate, how, arrived, key, condition = spec
-    newest = f"qualify row_number() over (partition by r.seq order by e.seq desc) <= {how[1]}" if how[0] == "last" else ""
+    rank = "row_number() over (partition by r.seq order by e.seq desc)"
+    newest = f"qualify {rank} <= {how[1]}" if how[0] == "last" else ""
     known = "r.machine" if "machine" in key else "r.card" if "card" in key else "1"
     known = f"case when {known} is null {'or r.shop is null' if 'shop' in key else ''} then null else 1 end"
     rows = db.sql(f"""
@@ -121,20 +121,26 @@ def told(db: duckdb.DuckDBPyConnection, spec: tuple[str, str, tuple[str, int, in
     return {seq: value if readable else None for seq, readable, value in rows}
 
 
-def as_table(db: duckdb.DuckDBPyConnection, log: Sequence[Logged], lateness: int, fields: dict[str, str], accepted: Answers) -> None:
+def as_table(
+    db: duckdb.DuckDBPyConnection, log: Sequence[Logged], lateness: int, fields: dict[str, str], accepted: Answers
+) -> None:
     """Make the table `events` of the accepted events in their order: fields, time, as_of, late."""
     columns = ", ".join(f"{name} {kind}" for name, kind in fields.items())
     db.sql(f"create table raw (seq bigint, stamp varchar, {columns})")
-    for _, _, value, offset in merged(log):
-        if offset in accepted:
+    for topic, _, value, offset in merged(log):
+        if topic != TICK and offset in accepted:
             marks = ", ".join("?" * (len(fields) + 2))
-            db.execute(f"insert into raw values ({marks})", [offset, value["at"], *(value.get(name) for name in fields)])
+            row = [offset, value["at"], *(value.get(name) for name in fields)]
+            db.execute(f"insert into raw values ({marks})", row)
     db.sql(f"""
         create table events as
-        with dated as (select *, epoch_ms(stamp::timestamptz) as at from raw),
-             known as (select *, max(at) over (order by seq rows between unbounded preceding and 1 preceding) as newest from dated)
-        select *, coalesce(at < newest - {lateness}, false) as late,
-               case when at < newest - {lateness} then newest - {lateness} else at end as as_of
+        with dated as (select *, epoch_ms(stamp::timestamptz) as t from raw),
+             known as (
+                 select *, max(t) over (order by seq rows between unbounded preceding and 1 preceding) as newest
+                 from dated
+             )
+        select *, coalesce(t < newest - {lateness}, false) as late,
+               case when t < newest - {lateness} then newest - {lateness} else t end as as_of
         from known
     """)
 
@@ -189,7 +195,7 @@ OUTCOMES = """
              and l.received <= e.received + 180000 and (l.seq > e.seq or e.received <= l.received + 180000)
     )
     select seq, card, shop, amount,
-           coalesce(case when told is not null then fraud else 0.0 end) as fraud,
+           case when told is not null then fraud else 0.0 end as fraud,
            case when told is null then received + 180000 else known end as known,
            case when told is null then null else joined end as joined
     from joined where nth = 1
@@ -207,8 +213,10 @@ def test_label_fed_windows_are_what_sql_says(db: Any, seed: int, answerer: Any) 
     pipeline = load(HERE / "silent.py")
     log = once_told([entry for entry in seeded(pipeline, seed, 400, bad=False) if entry[0] != TICK])
     answers = answerer(pipeline, log)
-    db.sql("create table events (seq bigint, payment varchar, card varchar, shop varchar, amount double, received bigint)")
-    db.sql("create table labels (seq bigint, payment varchar, fraud double, received bigint)")
+    db.sql(
+        "create table events (seq bigint, payment varchar, card varchar, shop varchar, amount double, received bigint);"
+        "create table labels (seq bigint, payment varchar, fraud double, received bigint)"
+    )
     for topic, received, v, seq in merged(log):
         if topic == "chargebacks":
             fraud = None if v["fraud"] is None else float(v["fraud"])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_ml.features import texts, zones
 from stream_ml.features.lookup import Lookup
-from stream_ml.features.space import Call, Keyed, Moments
+from stream_ml.features.space import Call, Keyed, Marks
 from stream_ml.features.spec import (
     OUTCOMES,
     OWN,
@@ -84,10 +84,10 @@ class FeatureMachine:
         moves.blank(self.registers, self._raw, rows)
         moves.blank(self.registers, self._read, rows)
 
-    def run(self, ops: I8, slots: Slots, moments: Moments) -> None:
+    def run(self, ops: I8, slots: Slots, marks: Marks) -> None:
         """Carry out every step over a turn's operations (kernels.join), in order."""
         rows = ops.shape[0]
-        flags = _Flags(ops)
+        flags = _Flags(ops, marks)
         for i, step in enumerate(self.spec.steps):
             if isinstance(step, Program):
                 vm.run(self._programs[i], self.registers, *self._zones, rows)
@@ -96,7 +96,7 @@ class FeatureMachine:
                 moves.save(self.registers, which, slots.places, slots.slots, slots.kept, step.column)
                 moves.load(self.registers, which, slots.known_places, slots.known_slots, slots.kept, step.column)
             elif isinstance(step, GroupStep):
-                self._windows(i, flags, rows, moments)
+                self._windows(i, flags, rows, marks)
             elif isinstance(step, TableStep):
                 roles = flags.of_table(self.spec.tables[step.table].stream)
                 self.tables[step.table].run(self.registers, self._words, roles, rows)
@@ -105,16 +105,16 @@ class FeatureMachine:
             elif isinstance(step, HashStep):
                 texts.run_hash(step, self.registers, rows, self.symbols)
 
-    def _windows(self, step: int, flags: _Flags, rows: int, moments: Moments) -> None:
+    def _windows(self, step: int, flags: _Flags, rows: int, marks: Marks) -> None:
         for space, calls, streams in self._calls[step]:
             space.resolve(self.registers, self._words, flags.roles(streams), rows)
             for call in calls:
-                space.run(call, flags.of(call.stream), flags.times(call.stream), self.registers, rows, moments)
+                space.run(call, flags.of(call.stream), flags.times(call.stream), self.registers, rows, marks)
 
-    def forget(self, rows: int, moments: Moments) -> None:
+    def forget(self, rows: int, marks: Marks) -> None:
         """Let the clock hands pass `SWEEP` keys for each record."""
         for space in self.spaces:
-            space.forget(SWEEP * rows, moments)
+            space.forget(SWEEP * rows, marks)
 
     def codes(self) -> Iterator[NDArray[np.generic]]:
         """Yield arrays of the symbol codes in use."""
@@ -157,13 +157,15 @@ def _belongs(call: Call, stream: int, value: int) -> bool:
 class _Flags:
     """For each source stream: which of the turn's operations write, which read, and when."""
 
-    def __init__(self, ops: I8) -> None:
+    def __init__(self, ops: I8, marks: Marks) -> None:
         self._kind = ops[:, join.OP]
         self._stream = ops[:, join.OP_STREAM]
         self._event = self._kind == join.OP_EVENT
         self._on_time = self._event & (ops[:, join.OP_LATE] == 0)
         self._event_time = np.ascontiguousarray(ops[:, join.OP_TIME])
         self._moment = np.ascontiguousarray(ops[:, join.OP_MOMENT])
+        self._marks = marks
+        self._lateness = ops[:, join.OP_SEQ]
         self._made: dict[int, U1] = {}
 
     def writes(self, stream: int) -> NDArray[np.bool_]:
@@ -182,7 +184,12 @@ class _Flags:
 
     def times(self, stream: int) -> I8:
         """Return the moments by which windows of this source are read and written."""
-        return self._moment if stream == OUTCOMES else self._event_time
+        if stream in {OWN, OUTCOMES}:
+            return self._moment if stream == OUTCOMES else self._event_time
+        others = self.writes(stream)
+        oldest = int(self._marks[stream])
+        lags = np.maximum.accumulate(np.where(others, self._event_time - self._lateness, oldest))
+        return np.where(others, self._event_time, np.maximum(self._event_time, lags))
 
     def roles(self, streams: frozenset[int]) -> U1:
         """Return for a key space: 2 for operations that write, 1 for those that only read, else 0."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.features.spec import OUTCOMES, Group, Space, Window
+from stream_ml.features.spec import Group, Space, Window
 from stream_ml.kernels import algebra, events, keys, table, windows
 from stream_ml.kernels.memory import grown, reserve
 
@@ -34,12 +34,8 @@ class Call:
     windows: tuple[Window, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Watermarks of a turn, epoch ms: the oldest event time and the oldest received time that a reader may ask for."""
-
-    event: int
-    received: int
+#: For each stream the oldest moment (epoch ms) that a reader may still ask for.
+Marks = NDArray[np.int64]
 
 
 def words_of(window: Window) -> int:
@@ -147,7 +143,7 @@ class Keyed:
             if done < rows:
                 self._grow(int(self._counts[0]) + 1)
 
-    def run(self, call: Call, flags: U1, times: I8, registers: F8, rows: int, moments: Moments) -> None:
+    def run(self, call: Call, flags: U1, times: I8, registers: F8, rows: int, marks: Marks) -> None:
         """Bring the turn's records through one call's windows."""
         if call.family == "point":
             events.points(
@@ -155,7 +151,7 @@ class Keyed:
                 registers, rows,
             )  # fmt: skip
             return
-        self._keep(call, moments)
+        self._keep(call, marks)
         kernel = (windows.TILES if call.family == "tiles" else events.EVENTS)[call.kind]
         done = 0
         while done < rows:
@@ -166,26 +162,25 @@ class Keyed:
             if done < rows:
                 self._slab = grown(self._slab, int(self._alloc[0] + 2 * self._alloc[63]))
 
-    def _keep(self, call: Call, moments: Moments) -> None:
-        mark = moments.received if call.stream == OUTCOMES else moments.event
+    def _keep(self, call: Call, marks: Marks) -> None:
+        mark = int(marks[call.stream])
         for i, window in enumerate(call.windows):
             call.spans[i, 4] = _cutoff(window, mark)
 
-    def forget(self, steps: int, moments: Moments) -> None:
+    def forget(self, steps: int, marks: Marks) -> None:
         """Move the clock hand: keys in whose windows nothing can be seen any more are dropped."""
         if self._counts[0] <= 1 or self.width == 0:
             return
         self._hand = keys.forget(
             self._hand, min(steps, int(self._counts[0])), self._slots, self._stored, self.width, self._used, self._marks,
             self._free, self._counts, self._heads, self.template, self.fixed, self._slab, self._alloc, self._layout,
-            self._cutoffs(moments),
+            self._cutoffs(marks),
         )  # fmt: skip
 
-    def _cutoffs(self, moments: Moments) -> F8:
-        marks = {True: moments.received, False: moments.event}
+    def _cutoffs(self, marks: Marks) -> F8:
         found = []
         for window, stream in self._windows:
-            cutoff = _cutoff(window, marks[stream == OUTCOMES])
+            cutoff = _cutoff(window, int(marks[stream]))
             found.append(float(cutoff if window.family == "tiles" else cutoff + 1))
         return np.array(found, np.float64)
 
@@ -223,9 +218,9 @@ class Keyed:
             found += [heads[rows, column] for column in self.texts]
         return found
 
-    def pack(self, rows: I8, moments: Moments) -> tuple[F8, F8, F8, I8]:
+    def pack(self, rows: I8, marks: Marks) -> tuple[F8, F8, F8, I8]:
         """Return (keys [n, width], fixed words [n, fixed], packed windows, numbers packed a row) of these rows."""
-        cutoffs = self._cutoffs(moments)
+        cutoffs = self._cutoffs(marks)
         sizes = np.zeros(rows.size, np.int64)
         total = keys.measure(rows, self._heads, self.stride, self._slab, self._layout, cutoffs, sizes)
         out = np.zeros(total, np.float64)

@@ -13,7 +13,9 @@ from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.table import find, remove
 
 # Columns of a record.
-KIND, ROW, STREAM, RECEIVED, TIME, WORD, ON = range(7)
+KIND, ROW, STREAM, RECEIVED, TIME, WORD, ON, PAIR = range(8)
+# What stands beside an event that is also a label record: nothing; its `on=` label before it; its id's label after it.
+ALONE, BEFORE, AFTER = range(3)
 # Kinds of record.
 TICK, EVENT, LABEL, ANSWER, TABLE, OTHER = range(6)
 # Columns of an operation.
@@ -38,11 +40,11 @@ S_NEWEST, S_LATENESS, S_AHEAD = range(3)
 # Counters.
 COUNTERS = (
     "events", "duplicate", "late", "other_events", "other_late", "labels", "joined", "again", "held", "idle", "unmatched",
-    "silence", "dropped", "given_up", "orphan", "ahead", "none",
+    "silence", "dropped", "given_up", "orphan", "ahead", "other_duplicate",
 )  # fmt: skip
 (
     C_EVENTS, C_DUPLICATE, C_LATE, C_OTHER, C_OTHER_LATE, C_LABELS, C_JOINED, C_AGAIN, C_HELD, C_IDLE, C_UNMATCHED,
-    C_SILENCE, C_DROPPED, C_GIVEN_UP, C_ORPHAN, C_AHEAD, C_NONE,
+    C_SILENCE, C_DROPPED, C_GIVEN_UP, C_ORPHAN, C_AHEAD, C_OTHER_DUPLICATE,
 ) = range(len(COUNTERS))  # fmt: skip
 NOTHING = -(1 << 60)
 
@@ -264,6 +266,7 @@ def take_event(ops, ring, ids, waiting, early, labels, streams, stacks, scalars,
         place = find(ids, records[i, WORD])
         if place >= 0:
             counters[C_DUPLICATE] += 1
+            records[i, ROW] = -1
             return
     newest = streams[0, S_NEWEST]
     late = newest != NOTHING and time < newest - streams[0, S_LATENESS]
@@ -296,8 +299,6 @@ def take_event(ops, ring, ids, waiting, early, labels, streams, stacks, scalars,
         ids[-1 - place, 1] = seq + 1
     if params[HAS_LABEL] == 0:
         ring[here, R_STATE] = ANSWERED
-        emit(ops, scalars, OP_OUTCOME, -1, slot, seq, now, BY_NONE)
-        counters[C_NONE] += 1
         stacks[1, scalars[FREED]] = slot
         scalars[FREED] += 1
         return
@@ -334,7 +335,23 @@ def take_other(ops, streams, scalars, counters, records, i):
     streams[stream, S_NEWEST] = max(newest, time)
     at = emit(ops, scalars, OP_OTHER, records[i, ROW], -1, -1, records[i, RECEIVED], BY_NONE)
     ops[at, OP_TIME] = time
+    ops[at, OP_SEQ] = streams[stream, S_LATENESS]
     ops[at, OP_STREAM] = stream
+
+
+@kernel
+def unheard(records, i, ids, labels, stacks, scalars, params):
+    """Set a label aside that came in one record with an event seen before: a duplicate changes nothing."""
+    if params[HAS_ID] == 0 or records[i, PAIR] == ALONE or records[i, KIND] == EVENT:
+        return False
+    event = i + 1 if records[i, PAIR] == BEFORE else i - 1
+    if records[i, PAIR] == BEFORE:
+        seen = find(ids, records[event, WORD]) >= 0
+    else:
+        seen = records[event, ROW] < 0
+    if seen:
+        free_label(labels, stacks, scalars, records[i, ROW])
+    return seen
 
 
 @kernel(
@@ -349,7 +366,7 @@ def join(
     Parameters
     ----------
     records
-        int64[n, 7], see the columns above.
+        int64[n, 8], see the columns above.
     ops
         Out: int64[capacity, 9].
     ring, ids, waiting, early
@@ -375,6 +392,8 @@ def join(
     scalars[NOPS] = 0
     for i in range(begin, records.shape[0]):
         now = records[i, RECEIVED]
+        if unheard(records, i, ids, labels, stacks, scalars, params):
+            continue
         if not fire(ops, ring, ids, waiting, early, labels, queues, stacks, scalars, params, counters, now):
             return i
         if scalars[NOPS] + 3 > ops.shape[0]:

@@ -17,7 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.kernels.jit import kernel
-from stream_ml.kernels.math import NAN, exp, log, pow, sigmoid, sqrt
+from stream_ml.kernels.descent import (
+    ADAM,
+    BIAS_KIND,
+    BIAS_POWER,
+    BIAS_RATE,
+    L2,
+    LOG,
+    LOSS,
+    OPTIMIZER,
+    SGD,
+    loss_gradient,
+    rate_at,
+    step,
+    weight_rate,
+)
+from stream_ml.kernels.math import NAN, sigmoid, sqrt
 from stream_ml.kernels.table import find
 
 Floats = NDArray[np.float64]
@@ -25,22 +40,9 @@ Ints = NDArray[np.int64]
 
 #: Operations. The first five learn and transform, the last two are terms of the sum.
 REQUIRE, STANDARD, CENTER, MIN_MAX, ENCODE, NUMBERS, CATEGORIES = range(7)
-SGD, ADAGRAD, ADAM = range(3)
-CONSTANT, INVERSE = range(2)
-SQUARED, LOG = range(2)
-
-#: Places in `settings`.
-(LOSS, OPTIMIZER, RATE, RATE_KIND, RATE_POWER, BETA_1, BETA_2, EPS, L2, CLIP) = range(10)
-(BIAS_RATE, BIAS_KIND, BIAS_POWER, WEIGHT_POS, WEIGHT_NEG) = range(10, 15)
-SETTINGS = 15
 #: Places in `head` and in `counts`.
 INTERCEPT = 0
 SLOTS, STEPS_TAKEN = range(2)
-
-
-@kernel
-def _present(x: Floats, row: int, column: int) -> bool:
-    return bool(x[row, column] == x[row, column])
 
 
 @kernel
@@ -145,41 +147,62 @@ def _scale(operation: int, links: Ints, values: Floats, first: int, last: int, l
 
 
 @kernel
-def _forward(plan: Any, state: Any, x: Floats, row: int, learn: bool, dense: bool, v: Floats, hits: Ints) -> int:
-    """Fill the registers `v` and the slots `hits` of one row; 1 + the column that a Select misses, or 0."""
-    steps, links, _settings = plan
-    values, _head, _counts, _slots, _keys, table = state
-    inputs = x.shape[1]
-    for column in range(inputs):
-        v[column] = x[row, column]
+def _scale_present(
+    operation: int, links: Ints, values: Floats, first: int, last: int, learn: bool, inputs: int, v: Floats
+) -> None:
+    """Run one scaler over the features that a row has."""
+    for i in range(first, last):
+        value = float(v[links[i, 0]])
+        if v[links[i, 1]] == v[links[i, 1]]:
+            if learn:
+                _learn_scaler(operation, values, i, value)
+            v[inputs + i] = _scaled(operation, values, i, value)
+
+
+@kernel
+def _missing(links: Ints, first: int, last: int, v: Floats) -> int:
+    """Return 1 + the first column among the links that the row does not have, or 0."""
+    for i in range(first, last):
+        if v[links[i, 1]] != v[links[i, 1]]:
+            return int(links[i, 1]) + 1
+    return 0
+
+
+@kernel
+def _encode(links: Ints, state: Any, first: int, last: int, learn: bool, v: Floats, hits: Ints) -> None:
+    """Find the slots of a row's categories; make those of new ones where the row is learned."""
+    _values, _head, _counts, _slots, _keys, table = state
+    for i in range(first, last):
+        hits[i] = -1
+        if v[links[i, 1]] == v[links[i, 1]]:
+            category = int(v[links[i, 1]])
+            if learn:
+                hits[i] = new_slot(links, state, i, category)
+            else:
+                at = find(table, category_word(links, i, category))
+                if at >= 0:
+                    hits[i] = table[at, 1] - 1
+
+
+@kernel
+def _forward(steps: Ints, links: Ints, values: Floats, state: Any, learn: bool, dense: bool, v: Floats, hits: Ints) -> int:
+    """Run scalers and encoders over the row in `v`; 1 + the column that a Select misses, or 0."""
+    inputs = v.shape[0] - links.shape[0]
     for s in range(steps.shape[0]):
         operation = steps[s, 0]
         if operation >= NUMBERS:
             break
-        if dense and operation != ENCODE:
-            if operation != REQUIRE:
-                _scale(operation, links, values, steps[s, 1], steps[s, 2], learn, inputs, v)
-            continue
-        for i in range(steps[s, 1], steps[s, 2]):
-            present = dense or _present(x, row, links[i, 1])
-            if operation == REQUIRE:
-                if not present:
-                    return int(links[i, 1]) + 1
-            elif operation == ENCODE:
-                hits[i] = -1
-                if present:
-                    category = int(x[row, links[i, 1]])
-                    if learn:
-                        hits[i] = new_slot(links, state, i, category)
-                    else:
-                        at = find(table, category_word(links, i, category))
-                        if at >= 0:
-                            hits[i] = table[at, 1] - 1
-            elif present:
-                value = float(v[links[i, 0]])
-                if learn:
-                    _learn_scaler(operation, values, i, value)
-                v[inputs + i] = _scaled(operation, values, i, value)
+        if operation == REQUIRE:
+            if not dense:
+                missing = _missing(links, steps[s, 1], steps[s, 2], v)
+                if missing != 0:
+                    return missing
+        elif operation == ENCODE:
+            _encode(links, state, steps[s, 1], steps[s, 2], learn, v, hits)
+        elif dense:
+            _scale(operation, links, values, steps[s, 1], steps[s, 2], learn, inputs, v)
+        else:
+            _scale_present(operation, links, values, steps[s, 1], steps[s, 2], learn, inputs, v)
     return 0
 
 
@@ -196,10 +219,8 @@ def _sort(hits: Ints, first: int, last: int) -> None:
 
 
 @kernel
-def _dot(plan: Any, state: Any, x: Floats, row: int, dense: bool, v: Floats, hits: Ints) -> float:
-    """Return the weighted sum of the row's terms in the order of river's dict, plus the intercept."""
-    steps, links, _settings = plan
-    values, head, _counts, slots, _keys, _table = state
+def _dot(steps: Ints, links: Ints, values: Floats, slots: Floats, dense: bool, v: Floats, hits: Ints) -> float:
+    """Return the weighted sum of the row's terms in the order of river's dict."""
     total = 0.0
     for s in range(steps.shape[0]):
         operation = steps[s, 0]
@@ -211,7 +232,7 @@ def _dot(plan: Any, state: Any, x: Floats, row: int, dense: bool, v: Floats, hit
                     total += float(values[i, 0]) * float(v[links[i, 0]])
             else:
                 for i in range(first, last):
-                    if _present(x, row, links[i, 1]):
+                    if v[links[i, 1]] == v[links[i, 1]]:
                         total += float(values[i, 0]) * float(v[links[i, 0]])
         elif operation == CATEGORIES:
             if steps[s, 3] == 0:
@@ -219,117 +240,42 @@ def _dot(plan: Any, state: Any, x: Floats, row: int, dense: bool, v: Floats, hit
             for i in range(first, last):
                 if hits[i] >= 0:
                     total += float(slots[hits[i], 0])
-    return total + float(head[INTERCEPT])
+    return total
 
 
 @kernel
-def _rate(rate: float, kind: float, power: float, t: int) -> float:
-    """Return the learning rate at step t: constant, or rate / (t + 1)**power."""
-    if kind == CONSTANT:
-        return rate
-    return rate / pow(float(t + 1), power)
-
-
-@kernel
-def _decay(beta: float, n: int) -> float:
-    """Return beta**n for 0 <= beta < 1, n >= 1: a product while n <= 64, else exp(n log(beta))."""
-    if n <= 64 or beta == 0.0:
-        return pow(beta, float(n)) if n <= 64 else 0.0
-    return exp(float(n) * log(beta))
-
-
-@kernel
-def _loss_gradient(settings: Floats, y: float, raw: float, weight: float) -> float:
-    """Return the weighted, clipped derivative of the loss: 2 (p - y), or -y / (exp(y p) + 1) with y in {-1, 1}."""
-    if settings[LOSS] == SQUARED:
-        slope = 2.0 * (raw - y)
+def _step_numbers(
+    settings: Floats, links: Ints, values: Floats, first: int, last: int, v: Floats, slope: float, rate: float
+) -> None:
+    """Step the weight of every number that the row has; its gradient is its value times `slope`."""
+    if settings[OPTIMIZER] == SGD and settings[L2] == 0.0:
+        for i in range(first, last):
+            if v[links[i, 1]] == v[links[i, 1]]:
+                values[i, 0] = float(values[i, 0]) - rate * (float(v[links[i, 0]]) * slope)
     else:
-        sign = -1.0 if y == 0.0 else 1.0
-        share = float(settings[WEIGHT_NEG]) if y == 0.0 else float(settings[WEIGHT_POS])
-        z = raw * sign
-        if z > 18.0:
-            slope = share * exp(-z) * -sign
-        elif z < -18.0:
-            slope = share * -sign
-        else:
-            slope = share * -sign / (exp(z) + 1.0)
-    slope = slope * weight
-    clip = float(settings[CLIP])
-    if slope > clip:
-        return clip
-    if slope < -clip:
-        return -clip
-    return slope
+        for i in range(first, last):
+            if v[links[i, 1]] == v[links[i, 1]]:
+                step(settings, values, i, float(v[links[i, 0]]) * slope, rate)
 
 
 @kernel
-def _step(settings: Floats, rows: Floats, i: int, gradient: float, rate: float) -> None:
-    """Move weight rows[i, 0] against its gradient (with l2): SGD, AdaGrad (g2 in 1), Adam (m in 1, v in 2)."""
-    w = float(rows[i, 0])
-    g = gradient
-    l2 = float(settings[L2])
-    if l2 != 0.0:
-        g = g + l2 * w
-    if settings[OPTIMIZER] == SGD:
-        rows[i, 0] = w - rate * g
-    elif settings[OPTIMIZER] == ADAGRAD:
-        squares = float(rows[i, 1]) + g * g
-        rows[i, 1] = squares
-        rows[i, 0] = w - rate / sqrt(squares + float(settings[EPS])) * g
-    else:
-        b1 = float(settings[BETA_1])
-        b2 = float(settings[BETA_2])
-        m = b1 * float(rows[i, 1]) + (1.0 - b1) * g
-        u = b2 * float(rows[i, 2]) + (1.0 - b2) * (g * g)
-        rows[i, 1] = m
-        rows[i, 2] = u
-        rows[i, 0] = w - rate * m / (sqrt(u) + float(settings[EPS]))
-
-
-@kernel
-def _step_zeros(plan: Any, state: Any, s: int, rate: float, hits: Ints) -> None:
-    """Step every learned category of an encoder that this row does not have: its value is an explicit 0."""
+def _step_categories(plan: Any, state: Any, s: int, hits: Ints, slope: float, rate: float) -> None:
+    """Step the row's categories, whose value is 1, and every other one learned where zeros are explicit."""
     steps, _links, settings = plan
     _values, _head, counts, slots, keys, _table = state
     first = steps[s, 1]
     last = steps[s, 2]
     for i in range(first, last):
         if hits[i] >= 0:
+            step(settings, slots, hits[i], slope, rate)
             keys[hits[i], 2] = 1
-    for slot in range(counts[SLOTS]):
-        if first <= keys[slot, 0] < last and keys[slot, 2] == 0:
-            _step(settings, slots, slot, 0.0, rate)
+    if steps[s, 3] == 0 and (settings[OPTIMIZER] == ADAM or settings[L2] != 0.0):
+        for slot in range(counts[SLOTS]):
+            if first <= keys[slot, 0] < last and keys[slot, 2] == 0:
+                step(settings, slots, slot, 0.0, rate)
     for i in range(first, last):
         if hits[i] >= 0:
             keys[hits[i], 2] = 0
-
-
-@kernel
-def _descend(plan: Any, state: Any, x: Floats, row: int, dense: bool, v: Floats, hits: Ints, slope: float) -> None:
-    """Move the intercept, then the weight of every term present; each term's gradient is its value times `slope`."""
-    steps, links, settings = plan
-    values, head, counts, slots, _keys, _table = state
-    t = int(counts[STEPS_TAKEN])
-    bias = _rate(float(settings[BIAS_RATE]), settings[BIAS_KIND], float(settings[BIAS_POWER]), t)
-    head[INTERCEPT] = float(head[INTERCEPT]) - bias * slope
-    rate = _rate(float(settings[RATE]), settings[RATE_KIND], float(settings[RATE_POWER]), t)
-    adam = settings[OPTIMIZER] == ADAM
-    if adam:
-        rate = rate * sqrt(1.0 - _decay(float(settings[BETA_2]), t + 1))
-        rate = rate / (1.0 - _decay(float(settings[BETA_1]), t + 1))
-    for s in range(steps.shape[0]):
-        operation = steps[s, 0]
-        if operation == NUMBERS:
-            for i in range(steps[s, 1], steps[s, 2]):
-                if dense or _present(x, row, links[i, 1]):
-                    _step(settings, values, i, float(v[links[i, 0]]) * slope, rate)
-        elif operation == CATEGORIES:
-            for i in range(steps[s, 1], steps[s, 2]):
-                if hits[i] >= 0:
-                    _step(settings, slots, hits[i], slope, rate)
-            if steps[s, 3] == 0 and (adam or settings[L2] != 0.0):
-                _step_zeros(plan, state, s, rate, hits)
-    counts[STEPS_TAKEN] = t + 1
 
 
 @kernel(
@@ -359,9 +305,10 @@ def run(tape: Any, plan: Any, state: Any, out: Any, start: int) -> int:
     """
     learn, rows, x, y, weight = tape
     steps, links, settings = plan
-    _values, _head, counts, slots, _keys, table = state
+    values, head, counts, slots, _keys, table = state
     score, status = out
-    v = np.empty(x.shape[1] + links.shape[0])
+    inputs = x.shape[1]
+    v = np.empty(inputs + links.shape[0])
     hits = np.empty(links.shape[0], dtype=np.int64)
     encoded = 0
     for s in range(steps.shape[0]):
@@ -372,16 +319,27 @@ def run(tape: Any, plan: Any, state: Any, out: Any, start: int) -> int:
         learning = learn[i] == 1
         if learning and (counts[SLOTS] + encoded > slots.shape[0] or 2 * (counts[SLOTS] + encoded) > table.shape[0]):
             return i
+        for column in range(inputs):
+            v[column] = x[row, column]
         dense = _is_dense(x, row)
-        status[i] = _forward(plan, state, x, row, learning, dense, v, hits)
+        status[i] = _forward(steps, links, values, state, learning, dense, v, hits)
         if status[i] != 0:
             continue
-        raw = _dot(plan, state, x, row, dense, v, hits)
-        if learning:
-            slope = _loss_gradient(settings, float(y[i]), raw, float(weight[i]))
-            _descend(plan, state, x, row, dense, v, hits, slope)
-        else:
+        raw = _dot(steps, links, values, slots, dense, v, hits) + float(head[INTERCEPT])
+        if not learning:
             score[i] = sigmoid(raw) if settings[LOSS] == LOG else raw
+            continue
+        slope = loss_gradient(settings, float(y[i]), raw, float(weight[i]))
+        t = int(counts[STEPS_TAKEN])
+        bias = rate_at(float(settings[BIAS_RATE]), settings[BIAS_KIND], float(settings[BIAS_POWER]), t)
+        head[INTERCEPT] = float(head[INTERCEPT]) - bias * slope
+        rate = weight_rate(settings, t)
+        for s in range(steps.shape[0]):
+            if steps[s, 0] == NUMBERS:
+                _step_numbers(settings, links, values, steps[s, 1], steps[s, 2], v, slope, rate)
+            elif steps[s, 0] == CATEGORIES:
+                _step_categories(plan, state, s, hits, slope, rate)
+        counts[STEPS_TAKEN] = t + 1
     return learn.shape[0]
 
 

@@ -185,7 +185,7 @@ def classify(
                 bins[g, (label >> 1) & 1, (label >> BIN_SHIFT) & BIN_MASK] += 1
         if table[0, COUNT] == target:
             return i + 1
-    return groups.shape[0]
+    return len(groups)
 
 
 @kernel(signature="i8(i8[::1], f8[:,::1], i8[:,::1], i8[:,::1], f8[:,::1], f8[::1])")
@@ -228,7 +228,7 @@ def regress(
             accumulate(sums[g, 2:4], error * error)
         if table[0, COUNT] == target:
             return i + 1
-    return groups.shape[0]
+    return len(groups)
 
 
 @kernel

@@ -61,7 +61,7 @@ def _clock(text: NDArray[np.uint8], start: int, end: int) -> int:
     hour, minute = _number(text, start, 2), _number(text, start + 3, 2)
     if hour < 0 or hour > 23 or minute < 0 or minute > 59:
         return wrong
-    value = hour * 3_600_000 + minute * 60_000
+    value: int = hour * 3_600_000 + minute * 60_000
     at = start + 5
     if at < end and text[at] == 58:
         second = _number(text, at + 1, 2) if at + 3 <= end else -1
@@ -86,7 +86,7 @@ def _clock(text: NDArray[np.uint8], start: int, end: int) -> int:
     hours, minutes = _number(text, at + 1, 2), _number(text, at + 4, 2)
     if hours < 0 or hours > 23 or minutes < 0 or minutes > 59:
         return wrong
-    offset = hours * 3_600_000 + minutes * 60_000
+    offset: int = hours * 3_600_000 + minutes * 60_000
     return value + offset if text[at] == 45 else value - offset
 
 

@@ -184,6 +184,8 @@ def choose(op, a, b, c):
     if op == FILL:
         return a if a == a else b  # noqa: PLR0124
     if op == WHEN:
+        if a != a:  # noqa: PLR0124  (missing)
+            return np.nan
         return b if a == 1.0 else c
     if a != a:  # noqa: PLR0124  (missing)
         return np.nan

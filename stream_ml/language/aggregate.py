@@ -64,7 +64,7 @@ class Aggregate(Unfinished):
         if not isinstance(condition, Expr):
             refuse(
                 f"where() got {condition!r}, not a condition on columns",
-                "Write where(Payment.amount > 5); for `is None` and `is not None` fn.is_missing(x) and ~fn.is_missing(x)",
+                "Write where(Payment.amount > 5); for `is None` fn.is_missing(x), for `is not None` ~fn.is_missing(x)",
             )
         if self.condition is not None:
             refuse(f"{self!r} has a condition already", "Join them: where(a & b)")
@@ -115,9 +115,8 @@ class Aggregate(Unfinished):
         def __getattr__(self, name):
             if name.startswith("_") or name in Aggregate.__slots__:
                 raise AttributeError(name)
-            raise UnknownAttribute(
-                f"{self!r} has no .{name}", "An aggregate has .where(condition), .over(...) and .before(...)"
-            )
+            cause = f"{self!r} has no .{name}"
+            raise UnknownAttribute(cause, "An aggregate has .where(condition), .over(...) and .before(...)")
 
 
 class SpanAggregate(Aggregate):

@@ -11,7 +11,7 @@ from stream_ml.language.expr import Expr, constant
 from stream_ml.language.places import nearest, refusal, refuse
 
 
-def column(what: str, x: object) -> Any:
+def as_column(what: str, x: object) -> Any:
     """Return an argument that is an expression of columns."""
     x = constant(x)
     if not isinstance(x, Expr):
@@ -19,14 +19,14 @@ def column(what: str, x: object) -> Any:
     return x
 
 
-def number(what: str, value: object) -> float:
+def as_number(what: str, value: object) -> float:
     """Return an argument that is a plain finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         refuse(f"{what} is {value!r}", "Give it a plain number: a bound is the same for all rows")
     return value
 
 
-def whole(what: str, value: object, low: int, high: int) -> int:
+def as_whole(what: str, value: object, low: int, high: int) -> int:
     """Return an argument that is a whole number from `low` to `high`."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         refuse(f"{what} is {value!r}", f"Give it a whole number from {low:,} to {high:,}")
@@ -34,7 +34,7 @@ def whole(what: str, value: object, low: int, high: int) -> int:
 
 
 @lru_cache
-def zone(tz: str) -> str:
+def as_zone(tz: str) -> str:
     """Return the name of a time zone that there is."""
     try:
         ZoneInfo(tz)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
-from stream_ml.errors import DeclarationError, Place
+from stream_ml.language.agree import check_types
 from stream_ml.language.expr import Column
 from stream_ml.language.keywords import check_names
 from stream_ml.language.places import (
@@ -64,7 +64,8 @@ else:
                 return Column(cls, name)
             near = nearest(name, fields)
             cure = f"Did you mean {cls.__name__}.{near}?" if near else f"It has {joined(fields)}"
-            raise UnknownAttribute(f"{cls.__name__} has no column {name!r}", cure)
+            cause = f"{cls.__name__} has no column {name!r}"
+            raise UnknownAttribute(cause, cure)
 
     class _Model(BaseModel, metaclass=_Meta):
         model_config = ConfigDict(extra="ignore", protected_namespaces=(), allow_inf_nan=False)
@@ -196,6 +197,7 @@ class Event(_Model):
                 ahead_ms=reader.span("ahead", "1h"),
                 place=reader.place,
             )
+            check_types(cls)
 
 
 class Table(_Model):
@@ -229,6 +231,7 @@ class Table(_Model):
             if given["key"] in (None, ()):
                 reader.refuse("key", "a table needs a key", _TABLE["key"])
             cls.__stream__ = TableSpec(reader.topic(), reader.fields("key"), reader.field("time"), reader.place)
+            check_types(cls)
 
 
 class Label(_Model):
@@ -291,6 +294,7 @@ class Label(_Model):
                 silence=_silence(reader),
                 place=reader.place,
             )
+            check_types(cls)
 
 
 def _match(reader: _Reader, of: type[Event]) -> tuple[str, ...] | None:
@@ -302,7 +306,7 @@ def _match(reader: _Reader, of: type[Event]) -> tuple[str, ...] | None:
         reader.fields("on")
     elif event.id is None:
         reader.refuse(
-            "of", f"{of.__name__} has no id=", 'Give it one, or match on=: a field, or on=() for all that wait'
+            "of", f"{of.__name__} has no id=", "Give it one, or match on=: a field, or on=() for all that wait"
         )
     shared: Callable[[str, str], str] = lambda name, why: f"it has no field {name!r}, {why} of {of.__name__}"  # noqa: E731
     needed = {name: shared(name, "the key") for name in event.key}
@@ -312,7 +316,8 @@ def _match(reader: _Reader, of: type[Event]) -> tuple[str, ...] | None:
         if name not in reader.cls.model_fields:
             kind = of.model_fields[name].annotation
             refuse(
-                f"{reader.name}: {cause}", f"Add `{name}: {getattr(kind, '__name__', kind)}`: it says whose label it is",
+                f"{reader.name}: {cause}",
+                f"Add `{name}: {getattr(kind, '__name__', kind)}`: it says whose label it is",
                 reader.place,
             )
     return on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -66,7 +66,7 @@ class Expr:
     def build(cls, op: str, args: tuple[Any, ...], place: Place | None) -> Expr:
         """Build an expression of checked arguments, written at `place`."""
         made = Expr.__new__(Expr)
-        made._set(op, args, place)
+        made._set(op, args, place)  # noqa: SLF001 (its own)
         return made
 
     def __repr__(self) -> str:
@@ -77,7 +77,8 @@ class Expr:
             refuse(f"{self!r}[{span!r}]: this holds no family of windows", "Drop the brackets")
         if not isinstance(span, str | int) or suffix(span) not in self.tails:
             refuse(f"{span!r} is no span of {self!r}", f"It has {joined(self.tails)}")
-        return pick(self, suffix(span))
+        picked: Expr = pick(self, suffix(span))
+        return picked
 
     def single(self, tail: str) -> Expr:
         """Build this expression over one span of its families."""
@@ -151,7 +152,7 @@ class Expr:
 
     __hash__ = object.__hash__
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # noqa: PLE0304 (it only refuses)
         refuse(
             f"{self!r} is neither true nor false here: it is a column, whose values come later",
             "Write & for and, | for or, ~ for not, with brackets: (a < x) & (x < b); fn.isin(x, ...) for in",
@@ -173,7 +174,7 @@ class Expr:
 
         __int__ = __index__ = __complex__ = __trunc__ = __floor__ = __ceil__ = __float__
 
-        def __len__(self) -> NoReturn:
+        def __len__(self) -> NoReturn:  # noqa: PLE0303 (it only refuses)
             refuse(f"len({self!r}): a column has no length here", f"Use fn.length({self!r})")
 
         def __abs__(self) -> NoReturn:
@@ -195,9 +196,8 @@ class Expr:
         def __getattr__(self, name: str) -> NoReturn:
             if name.startswith("_") or name in Expr.__slots__:
                 raise AttributeError(name)
-            raise UnknownAttribute(
-                f"{self!r} is an expression and has no .{name}", f"Functions are in fn: fn.{name}({self!r}, ...)"
-            )
+            cause = f"{self!r} is an expression and has no .{name}"
+            raise UnknownAttribute(cause, f"Functions are in fn: fn.{name}({self!r}, ...)")
 
         def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
             if ufunc.__name__ in _UFUNCS and method == "__call__" and not options:
@@ -269,23 +269,32 @@ def constant(value: Any) -> Any:
         no_window(value)
     if isinstance(value, Enum):
         value = value.value
-    elif hasattr(value, "dtype") and hasattr(value, "item"):
+    elif hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
         value = value.item()
     if isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
-        if not math.isfinite(value) or (isinstance(value, int) and abs(value) > EXACT):
-            refuse(f"the constant {value!r} is no exact finite number", "Write a number within 2**53")
-        return value
+        return _exact(value)
     if isinstance(value, datetime):
-        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value  # noqa: UP017 (3.11 reads both)
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    return _no_constant(value)
+
+
+def _exact(value: float) -> float:
+    if not math.isfinite(value) or (isinstance(value, int) and abs(value) > EXACT):
+        refuse(f"the constant {value!r} is no exact finite number", "Write a number within 2**53")
+    return value
+
+
+def _no_constant(value: Any) -> NoReturn:
+    cure = "Write a column, a number, a text or a datetime"
     if isinstance(value, timedelta):
-        refuse(f"{value!r} has no meaning in an expression", "Use fn.seconds(a - b) and a number of seconds")
-    if isinstance(value, type):
-        refuse(f"{value.__name__} is a class, not a value", f"Write a column of it, as {value.__name__}.field")
-    refuse(f"{value!r} has no meaning in an expression", "Write a column, a number, a text or a datetime")
+        cure = "Use fn.seconds(a - b) and a number of seconds"
+    elif isinstance(value, type):
+        cure = f"Write a column of it, as {value.__name__}.field"
+    refuse(f"{value!r} has no meaning in an expression", cure)
 
 
-def no_window(aggregate: object) -> NoReturn:
+def no_window(aggregate: object, place: Place | None = None) -> NoReturn:
     """Refuse an aggregate that waits for its window."""
-    refuse(f"{aggregate!r} has no window", 'Add .over("1h", by=...), or .before(...) for without this event')
+    refuse(f"{aggregate!r} has no window", 'Add .over("1h", by=...), or .before(...) for without this event', place)

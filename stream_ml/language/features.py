@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from stream_ml.errors import Place
 from stream_ml.language.declare import Event
 from stream_ml.language.expr import Column, Expr, Unfinished, no_window, pick
 from stream_ml.language.keywords import check_names
 from stream_ml.language.kinds import Kind, kind
-from stream_ml.language.places import attribute_place, here, refuse
+from stream_ml.language.places import attribute_place, here, keyword_place, refuse
 from stream_ml.language.rows import check_row
 from stream_ml.language.specs import EventSpec, spec_of
 
@@ -73,7 +73,7 @@ class _Namer:
 
     def __init__(self, cls: type[Features], given: dict[str, Any], place: Place | None) -> None:
         self.cls, self.place, self.body = cls, place, dict(vars(cls))
-        self.of = given.get("of", getattr(cls, "of", None))
+        self.of: Any = given.get("of", getattr(cls, "of", None))
         self.take = given.get("take", ())
         self.served = dict(cls.served)
 
@@ -87,7 +87,7 @@ class _Namer:
                     "Write take=(Payment.amount, Payment.card)",
                     self.place,
                 )
-            self._put(column.args[1], column, column.place)
+            self._put(column.args[1], "take", column)
         for name, value in self.body.items():
             if name in _RESERVED:
                 refuse(f"{self.cls.__name__}.{name}: the name is taken", "Call it otherwise", self._line(name))
@@ -96,7 +96,7 @@ class _Namer:
         self.cls.of, self.cls.served, self.cls.place = self.of, self.served, self.place
 
     def _line(self, name: str) -> Place | None:
-        return attribute_place(self.place, name)
+        return keyword_place(self.place, "take") if name == "take" else attribute_place(self.place, name)
 
     def _check_of(self) -> None:
         name = self.cls.__name__
@@ -113,35 +113,30 @@ class _Namer:
 
     def _add(self, name: str, value: Any) -> None:
         if isinstance(value, Unfinished):
-            try:
-                no_window(value)
-            except Exception as error:
-                error.place = self._line(name)  # type: ignore[attr-defined]
-                raise
+            no_window(value, self._line(name))
         if not isinstance(value, Expr):
             self._no_expression(name, value)
         if value.tails is None:
-            self._put(name, value, self._line(name))
+            self._put(name, name, value)
         else:
             for tail in value.tails:
-                self._put(f"{name}_{tail}", pick(value, tail), self._line(name))
+                self._put(f"{name}_{tail}", name, pick(value, tail))
 
-    def _no_expression(self, name: str, value: Any) -> None:
-        where = f"{self.cls.__name__}.{name}"
+    def _no_expression(self, name: str, value: Any) -> NoReturn:
         if isinstance(value, bool):
             cure = "For `is None` and `is not None` write fn.is_missing(x) and ~fn.is_missing(x)"
         elif callable(value):
             cure = "Features are expressions of columns; begin a helper's name with _"
         else:
             cure = "It would be the same for every event; begin a helper's name with _"
-        refuse(f"{where} = {value!r} is no expression of columns", cure, self._line(name))
+        refuse(f"{self.cls.__name__}.{name} = {value!r} is no expression of columns", cure, self._line(name))
 
-    def _put(self, name: str, expr: Expr, place: Place | None) -> None:
+    def _put(self, name: str, attribute: str, expr: Expr) -> None:
         if name in self.served:
-            refuse(f"{self.cls.__name__}: two features are named {name!r}", "Rename one of them", place)
+            cause = f"{self.cls.__name__}: two features are named {name!r}"
+            refuse(cause, "Rename one of them", self._line(attribute))
         check_row(self.of, expr, f"the feature {name}")
         if kind(expr) in _NO_FEATURE:
-            refuse(
-                f"the feature {name} is a {kind(expr).value}, which no model reads", _NO_FEATURE[kind(expr)], expr.place
-            )
+            cause = f"the feature {name} is a {kind(expr).value}, which no model reads"
+            refuse(cause, _NO_FEATURE[kind(expr)], expr.place)
         self.served[name] = expr

@@ -44,7 +44,7 @@ def complete(cls: type[BaseModel]) -> None:
     try:
         cls.model_rebuild(_types_namespace=None if module is None else vars(module))
     except pydantic.errors.PydanticUndefinedAnnotation as error:
-        raise _undefined(cls, error.name) from None
+        raise _undefined(cls, str(error.name)) from None
 
 
 def _undefined(cls: type[BaseModel], name: str) -> DeclarationError:
@@ -102,7 +102,9 @@ def field_type(cls: type[BaseModel], field: str) -> Any:
     """Return the plain type of a field: float, int, bool, str or datetime."""
     complete(cls)
     annotation, _ = bare(cls.model_fields[field].annotation)
-    if typing.get_origin(annotation) is typing.Literal or (isinstance(annotation, type) and issubclass(annotation, Enum)):
+    if typing.get_origin(annotation) is typing.Literal or (
+        isinstance(annotation, type) and issubclass(annotation, Enum)
+    ):
         types = {type(value) for value in members(cls, field) or ()}
         if types in ({str}, {int}, {bool}):
             return types.pop()

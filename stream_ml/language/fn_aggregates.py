@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from stream_ml.language.aggregate import Aggregate, PointAggregate, SpanAggregate
-from stream_ml.language.arguments import whole
+from stream_ml.language.arguments import as_whole
 from stream_ml.language.declare import Event, Label
 from stream_ml.language.expr import Expr, constant
 from stream_ml.language.fn_numbers import Number
@@ -16,10 +16,11 @@ from stream_ml.language.walk import is_table
 
 
 def count(stream: type[Event] | type[Label]) -> SpanAggregate:
-    """How many records of a stream; 0 where there are none.
+    """Count the records of a stream; 0 where there are none.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.count(Payment).over("10m", "1h", by=Payment.card)
     fn.count(Payment).over('10m', '1h', by=Payment.card)
@@ -28,10 +29,11 @@ def count(stream: type[Event] | type[Label]) -> SpanAggregate:
 
 
 def sum(x: Number) -> SpanAggregate:
-    """The sum of x; 0 where there are none.
+    """Gather the sum of x; 0 where there are none.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.sum(Payment.amount).over("1d", by=Payment.card)
     fn.sum(Payment.amount).over('1d', by=Payment.card)
@@ -40,10 +42,11 @@ def sum(x: Number) -> SpanAggregate:
 
 
 def mean(x: Number) -> SpanAggregate:
-    """The mean of x; missing where there are none. The mean of a condition is how often it was true.
+    """Gather the mean of x, of a condition how often it was true; missing where there are none.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Chargeback, Payment
     >>> fn.mean(Chargeback.fraud).over("28d", by=Payment.shop)
     fn.mean(Chargeback.fraud).over('28d', by=Payment.shop)
@@ -52,10 +55,11 @@ def mean(x: Number) -> SpanAggregate:
 
 
 def min(x: Number) -> SpanAggregate:
-    """The least x; missing where there are none.
+    """Gather the least x; missing where there are none.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.min(Payment.amount).over("1d", by=Payment.card)
     fn.min(Payment.amount).over('1d', by=Payment.card)
@@ -64,10 +68,11 @@ def min(x: Number) -> SpanAggregate:
 
 
 def max(x: Number) -> SpanAggregate:
-    """The greatest x; missing where there are none.
+    """Gather the greatest x; missing where there are none.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.max(Payment.amount).over("1d", by=Payment.card)
     fn.max(Payment.amount).over('1d', by=Payment.card)
@@ -76,10 +81,11 @@ def max(x: Number) -> SpanAggregate:
 
 
 def var(x: Number) -> SpanAggregate:
-    """The variance of x, of a sample (ddof 1); missing below two values.
+    """Gather the variance of x, of a sample (ddof 1); missing below two values.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.var(Payment.amount).over("1d", by=Payment.card)
     fn.var(Payment.amount).over('1d', by=Payment.card)
@@ -88,10 +94,11 @@ def var(x: Number) -> SpanAggregate:
 
 
 def std(x: Number) -> SpanAggregate:
-    """The standard deviation of x, of a sample (ddof 1); missing below two values.
+    """Gather the standard deviation of x, of a sample (ddof 1); missing below two values.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.std(Payment.amount).over("1d", by=Payment.card)
     fn.std(Payment.amount).over('1d', by=Payment.card)
@@ -100,10 +107,11 @@ def std(x: Number) -> SpanAggregate:
 
 
 def first(x: object) -> PointAggregate:
-    """The first x ever; this event's own where there is none before.
+    """Take the first x ever; this event's own where there is none before.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.first(Payment.at).over(by=Payment.card)
     fn.first(Payment.at).over(by=Payment.card)
@@ -112,10 +120,11 @@ def first(x: object) -> PointAggregate:
 
 
 def last(x: object) -> PointAggregate:
-    """The x of another stream or of a label that came last; for the own stream see `lag`.
+    """Take the x of another stream or of a label that came last; for the own stream see `lag`.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Chargeback, Payment
     >>> fn.last(Chargeback.fraud).over(by=Payment.shop)
     fn.last(Chargeback.fraud).over(by=Payment.shop)
@@ -124,22 +133,24 @@ def last(x: object) -> PointAggregate:
 
 
 def lag(x: object, k: int = 1) -> PointAggregate:
-    """The k-th last x that came before this event: 1 is the one before it.
+    """Take the k-th last x that came before this event: 1 is the one before it.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.lag(Payment.country).over(by=Payment.card)
     fn.lag(Payment.country).over(by=Payment.card)
     """
-    return PointAggregate("lag", *_gathered("lag", x, whole("k", k, 1, 10_000)))
+    return PointAggregate("lag", *_gathered("lag", x, as_whole("k", k, 1, 10_000)))
 
 
 def since_last(stream: type[Event] | type[Label]) -> PointAggregate:
-    """Seconds since the last record of a stream came before this event; missing where there was none.
+    """Take the seconds since the last record of a stream came before this event; missing where there was none.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.since_last(Payment).over(by=Payment.card)
     fn.since_last(Payment).over(by=Payment.card)
@@ -148,27 +159,31 @@ def since_last(stream: type[Event] | type[Label]) -> PointAggregate:
 
 
 def distinct(x: object) -> NoReturn:
-    """How many different x: not yet.
+    """Count the different x: not yet.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.distinct(Payment.shop)
     Traceback (most recent call last):
-    stream_ml.errors.DeclarationError: ...fn.distinct is not there yet. Count hashed values apart with .where(...), or keep the last one with fn.lag.
+    stream_ml.errors.DeclarationError: ...fn.distinct is not there yet. ...
     """
-    refuse("fn.distinct is not there yet", "Count hashed values apart with .where(...), or keep the last one with fn.lag")
+    refuse(
+        "fn.distinct is not there yet", "Count hashed values apart with .where(...), or keep the last one with fn.lag"
+    )
 
 
 def quantile(x: Number, q: float) -> NoReturn:
-    """The q-quantile of x: not yet.
+    """Gather the q-quantile of x: not yet.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.quantile(Payment.amount, 0.9)
     Traceback (most recent call last):
-    stream_ml.errors.DeclarationError: ...fn.quantile is not there yet. Use fn.mean and fn.std, or how often x passes a bound: fn.mean(x > bound).
+    stream_ml.errors.DeclarationError: ...fn.quantile is not there yet. ...
     """
     refuse("fn.quantile is not there yet", "Use fn.mean and fn.std, or how often x passes a bound: fn.mean(x > bound)")
 

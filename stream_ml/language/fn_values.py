@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from enum import Enum
+from typing import Any, TypeAlias
 
-from stream_ml.language.arguments import column, number, whole
+from stream_ml.language.arguments import as_column, as_number, as_whole
 from stream_ml.language.expr import Column, Expr
 from stream_ml.language.fn_numbers import Number
-from stream_ml.language.places import refuse
-from stream_ml.language.specs import spec_of
+from stream_ml.language.places import joined, refuse
 from stream_ml.language.walk import is_table
 
 Text: TypeAlias = str | Expr | None
@@ -16,33 +16,38 @@ Truth: TypeAlias = bool | Expr
 
 
 def is_missing(x: object) -> Expr:
-    """True where x is missing, false where it is there; never missing itself.
+    """Say whether x is missing; never missing itself.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.is_missing(Payment.country)
     fn.is_missing(Payment.country)
     """
-    return Expr("is_missing", column("fn.is_missing", x))
+    return Expr("is_missing", as_column("fn.is_missing", x))
 
 
-def fill(x: object, value: float | str | bool) -> Expr:
-    """x, or the constant `value` where x is missing.
+def fill(x: object, value: float | str | bool | Enum) -> Expr:
+    """Put the constant `value` where x is missing.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.fill(Payment.country, "none")
     fn.fill(Payment.country, 'none')
     """
     if isinstance(value, Expr) or value is None:
-        refuse(f"fn.fill(..., {value!r}) wants a constant", "For a column write fn.when(fn.is_missing(x), other, otherwise=x)")
-    return Expr("fill", column("fn.fill", x), value)
+        refuse(
+            f"fn.fill(..., {value!r}) wants a constant",
+            "For a column write fn.when(fn.is_missing(x), other, otherwise=x)",
+        )
+    return Expr("fill", as_column("fn.fill", x), value)
 
 
 def when(condition: Truth, value: object, otherwise: object = None) -> Expr:
-    """`value` where the condition is true, `otherwise` where it is false, missing where it is missing.
+    """Take `value` where the condition is true, `otherwise` where it is false; missing where it is missing.
 
     Parameters
     ----------
@@ -53,6 +58,7 @@ def when(condition: Truth, value: object, otherwise: object = None) -> Expr:
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.when(Payment.amount > 500, 1.0, otherwise=0.0)
     fn.when(Payment.amount > 500, 1.0, 0.0)
@@ -66,65 +72,73 @@ def when(condition: Truth, value: object, otherwise: object = None) -> Expr:
 
 
 def isin(x: object, *values: object) -> Expr:
-    """True where x equals one of the constants.
+    """Say whether x equals one of the constants.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.isin(Payment.country, "FR", "DE")
     fn.isin(Payment.country, 'FR', 'DE')
     """
     if len(values) == 1 and isinstance(values[0], list | tuple | set | frozenset):
-        refuse(f"fn.isin(x, {values[0]!r})", "Write the values one by one: fn.isin(x, 'a', 'b'), or fn.isin(x, *values)")
+        refuse(
+            f"fn.isin(x, {values[0]!r})", "Write the values one by one: fn.isin(x, 'a', 'b'), or fn.isin(x, *values)"
+        )
     if not values or any(isinstance(value, Expr) or value is None for value in values):
-        refuse("fn.isin wants at least one constant, and no columns", "Write fn.isin(x, 'a', 'b'), or (x == a) | (x == b)")
-    return Expr("isin", column("fn.isin", x), *values)
+        refuse(
+            "fn.isin wants at least one constant, and no columns", "Write fn.isin(x, 'a', 'b'), or (x == a) | (x == b)"
+        )
+    return Expr("isin", as_column("fn.isin", x), *values)
 
 
 def category(x: object) -> Expr:
-    """A whole number as a category: the model sees its text, as `"7"`, not its size.
+    """Take a whole number as a category: the model sees its text, as `"7"`, not its size.
 
     Text columns are categories as they are.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.category(Payment.code)
     fn.category(Payment.code)
     """
-    return Expr("category", column("fn.category", x))
+    return Expr("category", as_column("fn.category", x))
 
 
 def bins(x: Number, *edges: float) -> Expr:
-    """Which bin x falls in, as a category: the number of edges at or below x.
+    """Say which bin x falls in, as a category: the number of edges at or below x.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.bins(Payment.amount, 10, 100, 1000)
     fn.bins(Payment.amount, 10, 100, 1000)
     """
     if not edges or [*edges] != sorted(set(edges)):
         refuse(f"fn.bins with the edges {edges!r}", "Give the edges in rising order, each once, as fn.bins(x, 10, 100)")
-    return Expr("bins", x, *(number("an edge", edge) for edge in edges))
+    return Expr("bins", x, *(as_number("an edge", edge) for edge in edges))
 
 
 def cross(*xs: object) -> Expr:
-    """Categories side by side as one: the texts joined by `|`; missing where one is missing.
+    """Join categories side by side into one, their texts with `|` between; missing where one is missing.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.cross(Payment.card, Payment.shop)
     fn.cross(Payment.card, Payment.shop)
     """
     if len(xs) < 2:  # noqa: PLR2004
         refuse("fn.cross joins two or more categories", "Write fn.cross(a, b)")
-    return Expr("cross", *(column("fn.cross", x) for x in xs))
+    return Expr("cross", *(as_column("fn.cross", x) for x in xs))
 
 
 def hashed(x: object, buckets: int) -> Expr:
-    """A category of many values as one of `buckets`, by a fixed hash; several values may share one.
+    """Put a category of many values into one of `buckets` by a fixed hash; several values may share one.
 
     Parameters
     ----------
@@ -135,18 +149,20 @@ def hashed(x: object, buckets: int) -> Expr:
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.hashed(Payment.card, 4096)
     fn.hashed(Payment.card, 4096)
     """
-    return Expr("hashed", column("fn.hashed", x), whole("buckets", buckets, 1, 2**40))
+    return Expr("hashed", as_column("fn.hashed", x), as_whole("buckets", buckets, 1, 2**40))
 
 
 def length(x: Text) -> Expr:
-    """The number of characters of a text.
+    """Count the characters of a text.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.length(Payment.note)
     fn.length(Payment.note)
@@ -155,10 +171,11 @@ def length(x: Text) -> Expr:
 
 
 def lower(x: Text) -> Expr:
-    """A text in small letters.
+    """Write a text in small letters.
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment
     >>> fn.lower(Payment.note)
     fn.lower(Payment.note)
@@ -167,7 +184,7 @@ def lower(x: Text) -> Expr:
 
 
 def lookup(column: object, key: object) -> Expr:
-    """A column of the table row that has this key now; missing where there is none.
+    """Look up a column of the table row that has this key now; missing where there is none.
 
     Parameters
     ----------
@@ -178,17 +195,19 @@ def lookup(column: object, key: object) -> Expr:
 
     Examples
     --------
+    >>> from stream_ml import fn
     >>> from stream_ml.language.example import Payment, Shop
     >>> fn.lookup(Shop.risk, Payment.shop)
     fn.lookup(Shop.risk, Payment.shop)
     """
     if not isinstance(column, Column) or not is_table(column.args[0]):
         refuse(f"fn.lookup({column!r}, ...) wants a column of a Table", "Write fn.lookup(Merchant.risk, Payment.shop)")
-    table = column.args[0]
+    table: type[Any] = column.args[0]
+    fields: tuple[str, ...] = table.__stream__.key
     keys = key if isinstance(key, tuple) else (key,)
-    if len(keys) != len(spec_of(table).key):
+    if len(keys) != len(fields):
         refuse(
-            f"{table.__name__} is found by {len(spec_of(table).key)} fields, the key has {len(keys)}",
-            f"Give them in order: {', '.join(spec_of(table).key)}",
+            f"{table.__name__} is found by {len(fields)} fields, the key has {len(keys)}",
+            f"Give them in order: {joined(fields)}",
         )
-    return Expr("lookup", column, *(column("the key of fn.lookup", part) for part in keys))
+    return Expr("lookup", column, *(as_column("the key of fn.lookup", part) for part in keys))

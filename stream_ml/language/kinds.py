@@ -40,7 +40,6 @@ _NAMES = {
     Kind.SPAN: "a span of time",
     Kind.CATEGORY: "a category",
 }
-_ARITHMETIC = ("+", "-", "*", "/", "**", "neg")
 _ORDER = ("<", "<=", ">", ">=")
 _MEANS = ("sum", "mean", "min", "max", "var", "std")
 
@@ -93,7 +92,9 @@ def _number(expr: Expr, value: Any) -> None:
     if given in NUMBERS:
         return
     if given is Kind.TEXT:
-        cure = "Text goes with == and fn.isin, fn.cross, fn.hashed, fn.length; a number must be declared as float or int"
+        cure = (
+            "Text goes with == and fn.isin, fn.cross, fn.hashed, fn.length; a number must be declared as float or int"
+        )
     elif given is Kind.CATEGORY:
         cure = "Use the number itself, without fn.category, fn.bins or fn.hashed"
     else:
@@ -127,7 +128,8 @@ def _order(expr: Expr) -> Kind:
     for value in expr.args:
         if value is not None and kind(value) is Kind.TEXT:
             _bad(expr, value, "Text has no order here: use == or fn.isin; a time must be declared as datetime")
-    return _all_numbers(expr) and Kind.BOOL
+    _all_numbers(expr)
+    return Kind.BOOL
 
 
 def _equal(expr: Expr) -> Kind:
@@ -187,9 +189,7 @@ def _when(expr: Expr) -> Kind:
     if len(kinds) == 1:
         return kinds.pop()
     if not kinds <= set(NUMBERS):
-        refuse(
-            f"{expr!r} is {name_of(value)} or {name_of(otherwise)}", "Give it two values of one kind", expr.place
-        )
+        refuse(f"{expr!r} is {name_of(value)} or {name_of(otherwise)}", "Give it two values of one kind", expr.place)
     return Kind.FLOAT
 
 
@@ -212,7 +212,9 @@ def _time(expr: Expr) -> Kind:
 def _seconds(expr: Expr) -> Kind:
     if kind(expr.args[0]) is not Kind.SPAN:
         refuse(
-            f"{expr!r} got {name_of(expr.args[0])}", "Give it the difference of two times: fn.seconds(a - b)", expr.place
+            f"{expr!r} got {name_of(expr.args[0])}",
+            "Give it the difference of two times: fn.seconds(a - b)",
+            expr.place,
         )
     return Kind.FLOAT
 
@@ -220,11 +222,13 @@ def _seconds(expr: Expr) -> Kind:
 def _category(expr: Expr) -> Kind:
     if kind(expr.args[0]) is Kind.TEXT:
         _bad(expr, expr.args[0], "A text is a category as it is")
-    return _first_number(expr) and Kind.CATEGORY
+    _first_number(expr)
+    return Kind.CATEGORY
 
 
 def _bins(expr: Expr) -> Kind:
-    return _first_number(expr) and Kind.CATEGORY
+    _first_number(expr)
+    return Kind.CATEGORY
 
 
 def _words(expr: Expr) -> None:
@@ -293,10 +297,6 @@ def _window(expr: Expr) -> Kind:
             refuse(f"fn.{aggregate.kind} of {name_of(aggregate.value)}", cure, aggregate.place)
         return Kind.FLOAT
     return value
-
-
-def _power(expr: Expr) -> Kind:
-    return _all_numbers(expr)
 
 
 def _missing(expr: Expr) -> Kind:

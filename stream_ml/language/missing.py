@@ -7,7 +7,7 @@ from typing import Any
 from stream_ml.language.expr import Column, Expr
 from stream_ml.language.fields import may_be_none, never_negative
 from stream_ml.language.specs import LabelSpec, spec_of
-from stream_ml.language.walk import as_tuple
+from stream_ml.language.walk import WINDOWS, as_tuple
 
 _ALWAYS = frozenset({"log", "exp", "lookup"})
 _POSITIVE_ARGS = frozenset({"log1p", "sqrt"})
@@ -34,13 +34,12 @@ def may_be_missing(value: Any) -> bool:
         return _column(*args)
     if op in _ALWAYS:
         return True
-    if op == "is_missing" or (op == "fill"):
+    if op in ("is_missing", "fill"):
         return False
-    if op in ("over", "before"):
+    if op in WINDOWS:
         aggregate, _, by, at, *_ = args
-        if aggregate.kind not in ("count", "sum"):
-            return True
-        return any(may_be_missing(key) for key in as_tuple(by if at is None else at))
+        keys = as_tuple(by if at is None else at)
+        return aggregate.kind not in ("count", "sum") or any(may_be_missing(key) for key in keys)
     return _risky(value) or any(may_be_missing(arg) for arg in args)
 
 
@@ -67,11 +66,9 @@ def is_never_negative(value: Any) -> bool:
     op, args = value.op, value.args
     if isinstance(value, Column):
         return never_negative(*args)
-    if op in ("over", "before"):
-        aggregate = args[0]
-        if aggregate.kind in ("count", "since_last", "var", "std"):
-            return True
-        return is_never_negative(aggregate.value)
+    if op in WINDOWS:
+        counted = args[0].kind in ("count", "since_last", "var", "std")
+        return counted or is_never_negative(args[0].value)
     if op in ("+", "*", "/"):
         return all(is_never_negative(arg) for arg in args)
     if op in ("fill", "when", "round", "log1p", "category", "clip"):

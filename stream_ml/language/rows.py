@@ -51,9 +51,7 @@ def check_window(of: type[Any], window: Expr) -> None:
     for key in as_tuple(at):
         for column in columns(key):
             if column.args[0] is not of:
-                refuse(
-                    f"at={key!r} is not of {of.__name__}", f"at= names columns of {of.__name__}", window.place
-                )
+                refuse(f"at={key!r} is not of {of.__name__}", f"at= names columns of {of.__name__}", window.place)
     reading_key(window, of)
     kind(window)
 
@@ -64,10 +62,10 @@ def reading_key(window: Expr, of: type[Any]) -> tuple[Any, ...]:
     That is `at=` where it is given; else `by=` with every column of another stream replaced by the event's column of
     the same name. Refused where there is none.
     """
-    aggregate, _, by, at, *_ = window.args
+    _, _, by, at, *_ = window.args
     if at is not None:
         return as_tuple(at)
-    return tuple(_renamed(part, of, window, aggregate) for part in as_tuple(by))
+    return tuple(_renamed(part, of, window) for part in as_tuple(by))
 
 
 def adding_key(window: Expr) -> tuple[Any, ...]:
@@ -75,36 +73,34 @@ def adding_key(window: Expr) -> tuple[Any, ...]:
     return as_tuple(window.args[2])
 
 
-def _renamed(expr: Any, of: type[Any], window: Expr, aggregate: Any) -> Any:
+def _renamed(expr: Any, of: type[Any], window: Expr) -> Any:
+    """Return an expression with the columns of other streams replaced by the event's of the same name."""
+    if isinstance(expr, Column):
+        return expr if expr.args[0] is of else _namesake(expr, of, window)
     if not isinstance(expr, Expr):
         return expr
-    if isinstance(expr, Column):
-        cls, field = expr.args
-        if cls is of:
-            return expr
-        if field not in of.model_fields:
-            refuse(
-                f"{window!r} gathers by {expr!r}, and {of.__name__} has no column {field!r} to look under",
-                f"Say where this event looks: at={of.__name__}.{next(iter(of.model_fields))}",
-                window.place,
-            )
-        own = Column(of, field)
-        if kind(own) is not kind(expr):
-            refuse(
-                f"{window!r} gathers by {name_of(expr)}, but looks under {name_of(own)}",
-                "Declare the two fields alike, or say at=",
-                window.place,
-            )
-        return own
-    if not columns(expr):
-        return expr
-    if expr.op == "lookup":
-        kept, *keys = expr.args
-        return Expr.build("lookup", (kept, *(_renamed(key, of, window, aggregate) for key in keys)), expr.place)
-    args = tuple(_renamed(arg, of, window, aggregate) for arg in expr.args)
-    if all(new is old for new, old in zip(args, expr.args, strict=True)):
-        return expr
-    return Expr.build(expr.op, args, expr.place)
+    kept = expr.args[:1] if expr.op == "lookup" else ()
+    args = (*kept, *(_renamed(arg, of, window) for arg in expr.args[len(kept) :]))
+    same = all(new is old for new, old in zip(args, expr.args, strict=True))
+    return expr if same else Expr.build(expr.op, args, expr.place)
+
+
+def _namesake(column: Column, of: type[Any], window: Expr) -> Column:
+    field = column.args[1]
+    if field not in of.model_fields:
+        refuse(
+            f"{window!r} gathers by {column!r}, and {of.__name__} has no column {field!r} to look under",
+            f"Say where this event looks: at={of.__name__}.{next(iter(of.model_fields))}",
+            window.place,
+        )
+    own = Column(of, field)
+    if kind(own) is not kind(column):
+        refuse(
+            f"{window!r} gathers by {name_of(column)}, but looks under {name_of(own)}",
+            "Declare the two fields alike, or say at=",
+            window.place,
+        )
+    return own
 
 
 def _foreign(of: type[Any], column: Column, what: str) -> NoReturn:

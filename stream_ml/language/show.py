@@ -38,28 +38,38 @@ def show(op: str, args: tuple[Any, ...]) -> str:
     """Write the expression `op(args)`: operators infix with the brackets they need, functions as `fn.op(...)`."""
     if op == "column":
         return f"{args[0].__name__}.{args[1]}"
-    if op in _PREFIX:
-        return _PREFIX[op] + _operand(args[0], PRECEDENCE[op])
     if op in PRECEDENCE:
-        level = PRECEDENCE[op]
-        strict = level == _COMPARED
-        left = _operand(args[0], level + 1 if strict or op == "**" else level)
-        return f"{left} {op} {_operand(args[1], level if op == '**' else level + 1)}"
+        return _operator(op, args)
     if op in ("over", "before"):
         return _window(op, args)
+    return _call(op, args)
+
+
+def _operator(op: str, args: tuple[Any, ...]) -> str:
+    level = PRECEDENCE[op]
+    if op in _PREFIX:
+        return _PREFIX[op] + _operand(args[0], level)
+    left = _operand(args[0], level + 1 if level == _COMPARED or op == "**" else level)
+    return f"{left} {op} {_operand(args[1], level if op == '**' else level + 1)}"
+
+
+def _call(op: str, args: tuple[Any, ...]) -> str:
+    given = [repr(arg) for arg in args]
     if op in ("cyclic_sin", "cyclic_cos"):
-        return f"fn.cyclic({args[0]!r}, {args[1]!r})[{op[-3:]!r}]"
+        return f"fn.cyclic({', '.join(given)})[{op[-3:]!r}]"
     if op in _ZONED:
-        return f"fn.{op}({args[0]!r})" if args[1] == "UTC" else f"fn.{op}({args[0]!r}, tz={args[1]!r})"
-    if op == "lookup" and len(args) > 2:  # noqa: PLR2004 (the column and more than one key)
-        return f"fn.lookup({args[0]!r}, {_keys(args[1:])})"
-    if op == "when" and args[2] is None:
-        args = args[:2]
-    return f"fn.{op}({', '.join(map(repr, args))})"
+        given[1:] = [] if args[1] == "UTC" else [f"tz={args[1]!r}"]
+    elif op == "lookup":
+        given[1:] = [_keys(args[1:])]
+    elif op == "when" and args[2] is None:
+        given.pop()
+    return f"fn.{op}({', '.join(given)})"
 
 
 def _keys(key: Any) -> str:
-    return f"({', '.join(map(repr, key))})" if isinstance(key, tuple) and len(key) > 1 else repr(key)
+    if not isinstance(key, tuple):
+        return repr(key)
+    return repr(key[0]) if len(key) == 1 else f"({', '.join(map(repr, key))})"
 
 
 def _window(word: str, args: tuple[Any, ...]) -> str:

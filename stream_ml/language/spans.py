@@ -95,7 +95,7 @@ def session(gap: str) -> NoReturn:
     --------
     >>> session("30m")
     Traceback (most recent call last):
-    stream_ml.errors.DeclarationError: ...session windows are not there yet. Use a span of time, such as '30m'
+    stream_ml.errors.DeclarationError: ...session windows are not there yet. Use a span of time, such as '30m'.
     """
     refuse("session windows are not there yet", f"Use a span of time, such as {gap!r}")
 
@@ -107,7 +107,7 @@ def calendar(unit: str, tz: str = "UTC") -> NoReturn:
     --------
     >>> calendar("day")
     Traceback (most recent call last):
-    stream_ml.errors.DeclarationError: ...calendar windows are not there yet. Use a sliding span, such as '1d'
+    stream_ml.errors.DeclarationError: ...calendar windows are not there yet. Use a sliding span, such as '1d'.
     """
     near = {"hour": "1h", "day": "1d", "week": "7d", "month": "30d"}.get(unit, "1d")
     refuse("calendar windows are not there yet", f"Use a sliding span, such as {near!r}")

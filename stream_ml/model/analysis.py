@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import compose, linear_model, optim, preprocessing
 
-from stream_ml.kernels import linear
+from stream_ml.kernels import descent, linear
 from stream_ml.model.spec import BINARY, PYTHON_TYPES, REGRESSION, Input, Part
 
 #: Links that can be told apart by one 64-bit word together with a whole number up to 2**53.
@@ -63,7 +63,7 @@ class Plan:
     #: For each link: (river step, feature name). A term belongs to the estimator.
     owners: list[tuple[Any, str]] = field(default_factory=list)
     terms: list[tuple[int, int, int, int]] = field(default_factory=list)
-    settings: NDArray[np.float64] = field(default_factory=lambda: np.zeros(linear.SETTINGS))
+    settings: NDArray[np.float64] = field(default_factory=lambda: np.zeros(descent.SETTINGS))
     blocks: list[tuple[Any, Block]] = field(default_factory=list)
     estimator: Any = None
 
@@ -79,9 +79,9 @@ def leaves(estimator: Any, name: str = "") -> list[tuple[str, Any]]:
 
 def _scheduler(rate: Any) -> tuple[float, float, float] | None:
     if type(rate) is optim.schedulers.Constant:
-        return float(rate.learning_rate), float(linear.CONSTANT), 0.0
+        return float(rate.learning_rate), float(descent.CONSTANT), 0.0
     if type(rate) is optim.schedulers.InverseScaling and 0.0 <= rate.power <= MOST_POWER:
-        return float(rate.learning_rate), float(linear.INVERSE), float(rate.power)
+        return float(rate.learning_rate), float(descent.INVERSE), float(rate.power)
     return None
 
 
@@ -89,24 +89,24 @@ def _optimizer(optimizer: Any) -> dict[int, float] | str:
     rate = _scheduler(optimizer.lr)
     if rate is None:
         return f"its rate {type(optimizer.lr).__name__} runs in river"
-    found = dict(zip((linear.RATE, linear.RATE_KIND, linear.RATE_POWER), rate, strict=True))
+    found = dict(zip((descent.RATE, descent.RATE_KIND, descent.RATE_POWER), rate, strict=True))
     if type(optimizer) is optim.SGD:
-        return {**found, linear.OPTIMIZER: float(linear.SGD)}
+        return {**found, descent.OPTIMIZER: float(descent.SGD)}
     if type(optimizer) is optim.AdaGrad and optimizer.eps > 0.0:
-        return {**found, linear.OPTIMIZER: float(linear.ADAGRAD), linear.EPS: float(optimizer.eps)}
+        return {**found, descent.OPTIMIZER: float(descent.ADAGRAD), descent.EPS: float(optimizer.eps)}
     if type(optimizer) is optim.Adam and optimizer.eps > 0.0:
-        betas = {linear.BETA_1: float(optimizer.beta_1), linear.BETA_2: float(optimizer.beta_2)}
+        betas = {descent.BETA_1: float(optimizer.beta_1), descent.BETA_2: float(optimizer.beta_2)}
         if all(0.0 <= beta < 1.0 for beta in betas.values()):
-            return {**found, **betas, linear.OPTIMIZER: float(linear.ADAM), linear.EPS: float(optimizer.eps)}
+            return {**found, **betas, descent.OPTIMIZER: float(descent.ADAM), descent.EPS: float(optimizer.eps)}
     return f"its optimizer {type(optimizer).__name__} runs in river"
 
 
 def _loss(step: Any) -> dict[int, float] | str:
     if type(step) is linear_model.LogisticRegression and type(step.loss) is optim.losses.Log:
-        weights = {linear.WEIGHT_POS: float(step.loss.weight_pos), linear.WEIGHT_NEG: float(step.loss.weight_neg)}
-        return {linear.LOSS: float(linear.LOG), **weights}
+        weights = {descent.WEIGHT_POS: float(step.loss.weight_pos), descent.WEIGHT_NEG: float(step.loss.weight_neg)}
+        return {descent.LOSS: float(descent.LOG), **weights}
     if type(step) is linear_model.LinearRegression and type(step.loss) is optim.losses.Squared:
-        return {linear.LOSS: float(linear.SQUARED)}
+        return {descent.LOSS: float(descent.SQUARED)}
     return f"its loss {type(step.loss).__name__} runs in river"
 
 
@@ -125,8 +125,8 @@ def _settings(step: Any) -> dict[int, float] | str:
     bias = _scheduler(step.intercept_lr)
     if bias is None:
         return f"its intercept_lr {type(step.intercept_lr).__name__} runs in river"
-    biases = dict(zip((linear.BIAS_RATE, linear.BIAS_KIND, linear.BIAS_POWER), bias, strict=True))
-    return {**loss, **optimizer, **biases, linear.L2: float(step.l2), linear.CLIP: float(step.clip_gradient)}
+    biases = dict(zip((descent.BIAS_RATE, descent.BIAS_KIND, descent.BIAS_POWER), bias, strict=True))
+    return {**loss, **optimizer, **biases, descent.L2: float(step.l2), descent.CLIP: float(step.clip_gradient)}
 
 
 def reason(step: Any) -> str:

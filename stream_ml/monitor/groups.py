@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class Groups:
         self._clear()
 
     def _clear(self) -> None:
-        self._known: list[dict[str, int]] = [{} for _ in self.columns]
+        self._known: list[dict[str | None, int]] = [{None: NONE} for _ in self.columns]
         self._slices: list[tuple[str, str | None] | None] = [None, *((name, None) for name in self.columns)]
 
     def numbers(self, values: Sequence[Sequence[str | None]]) -> NDArray[np.int64]:
@@ -56,22 +57,22 @@ class Groups:
         if not values or len(values) != len(self.columns):
             message = f"{len(values)} columns given for the slices {self.columns}"
             raise ValueError(message)
-        found = [
-            [NONE if value is None else known.get(value, OVERALL) for value in column]
-            for known, column in zip(self._known, values, strict=True)
-        ]
-        numbers = np.array([[OVERALL] * len(values[0]), *found], np.int64).T
+        n = len(values[0])
+        numbers = np.empty((n, 1 + len(values)), np.int64)
+        numbers[:, 0] = OVERALL
+        for place, (known, column) in enumerate(zip(self._known, values, strict=True), start=1):
+            numbers[:, place] = np.fromiter(map(known.get, column, repeat(OVERALL)), np.int64, n)
         if len(self._slices) < 1 + len(self.columns) + self._limit:
             self._admit(numbers, values)
         whole = numbers[:, 1:] == OVERALL
         if whole.any():
             numbers[:, 1:] += whole * np.arange(1, len(values) + 1)
-        return np.ascontiguousarray(numbers)
+        return numbers
 
     def _admit(self, numbers: NDArray[np.int64], values: Sequence[Sequence[str | None]]) -> None:
         """Give numbers to the values not seen before, row by row, while there is room; others stay OVERALL."""
         for row, place in zip(*(part.tolist() for part in np.nonzero(numbers[:, 1:] == OVERALL)), strict=True):
-            value, known = cast("str", values[place][row]), self._known[place]
+            value, known = values[place][row], self._known[place]
             if value not in known and len(self._slices) < 1 + len(self.columns) + self._limit:
                 known[value] = len(self._slices)
                 self._slices.append((self.columns[place], value))

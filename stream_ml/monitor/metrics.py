@@ -68,7 +68,8 @@ class Metrics:
     updates is invisible. Accuracy is exact; log loss clips the score to [1e-15, 1 - 1e-15], and over the last N labels
     is kept in whole units of 2^-40, so within 5e-13. ROC AUC is of scores in 1,024 fixed bins (anomaly scores: 2,048),
     ties by trapezoid: it is off by at most half the share of (true, false) pairs of labels whose scores share a bin,
-    sum_b t_b f_b / (2 T F): some 0.001 for scores spread over many bins. `auc_bound` tells it for what was measured.
+    sum_b t_b f_b / (2 T F): 0.001 for scores all over [0, 1], 0.01 where they crowd; an error far below it is usual.
+    `auc_bound` tells it for what was measured.
 
     Parameters
     ----------

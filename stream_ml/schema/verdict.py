@@ -165,7 +165,7 @@ def epoch_ms(moment: datetime) -> float:
     """
     day_ms = (moment.hour * 3600 + moment.minute * 60 + moment.second) * 1000 + moment.microsecond // 1000
     offset = moment.utcoffset()
-    offset_ms = 0 if offset is None else -(-offset // MILLISECOND)
+    offset_ms = 0 if offset is None else offset // MILLISECOND
     return float((moment.toordinal() - EPOCH) * DAY_MS + day_ms - offset_ms)
 
 

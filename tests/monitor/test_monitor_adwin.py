@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from river import drift
 
 from stream_ml.errors import DeclarationError
+from stream_ml.kernels import jit
 from stream_ml.monitor import spec as declared
 from stream_ml.monitor.adwin import ADWIN, Drift
 
@@ -96,6 +97,7 @@ def test_equals_river(name: str, spec: declared.ADWIN) -> None:
         assert len(theirs) > 10
 
 
+@pytest.mark.slow
 def test_equals_river_over_a_million() -> None:
     rng = np.random.default_rng(SEED + 1)
     values = (rng.random(1_000_000) < np.repeat(rng.random(20) * 0.3, 50_000)).astype(np.float64)
@@ -212,6 +214,7 @@ def test_bad_parameters_are_refused(name: str, value: float) -> None:
         declared.ADWIN(**{name: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.skipif(not jit.COMPILED, reason="plain Python is slower")
 def test_faster_than_river() -> None:
     values = STREAMS["bits"]
     ours, witness = ADWIN(declared.ADWIN()), _river(declared.ADWIN())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -39,13 +39,13 @@ class Stream:
 
 def _stream(task: str, n: int, slices: int = 2, holes: bool = True, seed: int = SEED) -> Stream:
     rng = np.random.default_rng(seed)
-    score = np.round(rng.beta(0.5, 4, n), 4)
+    score = np.round(rng.beta(0.5, 4, n), 4).astype(np.float64)
     score[rng.random(n) < 0.02] = 0.0
     score[rng.random(n) < 0.02] = 1.0
     y = (rng.random(n) < 0.1 + 0.7 * score).astype(np.float64)
     predicted = (score >= 0.3).astype(np.float64)
     if task == "multiclass":
-        y, predicted = rng.integers(0, 5, n) * 1.0, rng.integers(0, 5, n) * 1.0
+        y, predicted = (rng.integers(0, 5, n).astype(np.float64) for _ in range(2))
     if task == "regression":
         y = rng.standard_normal(n) * 10.0 ** rng.integers(-6, 7, n)
         predicted = score = y + rng.standard_cauchy(n)
@@ -189,7 +189,8 @@ def test_equals_river(last: int) -> None:
 
 def test_auc_is_nearer_the_exact_one_than_rivers() -> None:
     stream = _stream("binary", 5_000, 0, holes=False)
-    ours, witness = Metrics("binary", Monitor()), river_metrics.ROCAUC(n_thresholds=1_000)
+    ours, roc_auc = Metrics("binary", Monitor()), cast("Any", river_metrics.ROCAUC)
+    witness = roc_auc(n_thresholds=1_000)
     ours.update(*stream.part(0, 5_000))
     for y, score in zip(stream.y.tolist(), stream.score.tolist(), strict=True):
         witness.update(bool(y), score)
@@ -209,6 +210,9 @@ SCORES: dict[str, Any] = {
 }
 
 
+LARGEST_BOUND = {"uniform": 0.001, "sure": 0.002, "rare": 0.01, "narrow": 0.02}
+
+
 @pytest.mark.parametrize("task", ["binary", "anomaly"])
 @pytest.mark.parametrize("name", SCORES)
 def test_auc_is_within_its_bound(task: str, name: str) -> None:
@@ -225,16 +229,16 @@ def test_auc_is_within_its_bound(task: str, name: str) -> None:
     for area, bound, start in zip(areas, ours.auc_bound(), (0, n - last), strict=True):
         exact = exact_auc((y[start:] != 0).tolist(), score[start:].tolist())
         assert abs(area - exact) <= bound + 1e-12
-        if name in {"uniform", "sure"} and task == "binary":
-            assert bound < 0.001
-        if name == "rare":
-            assert bound < 0.005
+        assert abs(area - exact) < 0.005
+        if task == "binary" and name in LARGEST_BOUND:
+            assert bound < LARGEST_BOUND[name]
         if name in {"coarse", "one"} and task == "binary":
             assert area == pytest.approx(exact, abs=1e-12)
 
 
 def test_bins_are_monotone_and_inside() -> None:
-    p = np.unique(np.concatenate([np.linspace(0, 1, 20_001), 0.5 + np.linspace(-1e-9, 1e-9, 101), [1e-300, 5e-324]]))
+    tails, middle = 10.0 ** np.linspace(-12, -0.4, 20_000), 0.5 + np.linspace(-1e-9, 1e-9, 101)
+    p = np.unique(np.concatenate([np.linspace(0, 1, 20_001), tails, 1 - tails, middle, [1e-300, 5e-324]]))
     bins = [kernels.bin_of(one) for one in p.tolist()]
     assert bins == sorted(bins)
     assert (bins[0], bins[-1]) == (0, kernels.BINS - 1)
@@ -324,7 +328,7 @@ def test_infinite_predictions_count_as_very_wrong() -> None:
     ours = Metrics("regression", Monitor())
     told = np.array([math.inf, -math.inf, 1e308, 0.0])
     ours.update(np.zeros(4), told, told, np.zeros((4, 1), np.int64))
-    assert [one.value for one in ours.current()][:2] == [0.75e100, pytest.approx(math.sqrt(0.75) * 1e100)]
+    assert [one.value for one in ours.current()][:2] == pytest.approx([0.75e100, math.sqrt(0.75) * 1e100], rel=1e-14)
     scores = Metrics("anomaly", Monitor())
     scores.update(np.array([1.0, 0.0]), np.array([math.inf, -math.inf]), np.zeros(2), np.zeros((2, 1), np.int64))
     assert scores.current()[0].value == 1.0

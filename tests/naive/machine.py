@@ -284,6 +284,7 @@ class Naive:
             if self.join.held.get(name) is what:
                 del self.join.held[name]
                 self.counters["unmatched"] += 1
+                self.counters["dead_unmatched"] += 1
                 self.dead.append(DeadLetter(what.topic, what.offset, "label", "unmatched", what.received))
 
     def _silence(self, event: Waiting, moment: int) -> None:

@@ -21,7 +21,7 @@ class Place(Table, topic="places", key=("country", "city"), time="since"):
     since: datetime
 
 
-class Ping(Event, topic="pings", id="ping", key="order", time="at", lateness="10s"):
+class Ping(Event, topic="pings", id="ping", key="order", time="at", lateness="10s", ahead="1m"):
     ping: str
     order: str
     shop: str | None = None

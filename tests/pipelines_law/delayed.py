@@ -7,7 +7,7 @@ from river import linear_model, preprocessing
 from stream_ml import Event, Features, Label, Pipeline, fn
 
 
-class Ride(Event, topic="rides", id="ride", key=("city", "line"), time="at", lateness="20s"):
+class Ride(Event, topic="rides", id="ride", key=("city", "line"), time="at", lateness="20s", ahead="1m"):
     ride: int
     city: str
     line: int

@@ -5,7 +5,7 @@ from datetime import datetime
 from stream_ml import Event, Features, Pipeline, fn
 
 
-class Reading(Event, topic="readings", id="reading", key=None, time="at", lateness="20s"):
+class Reading(Event, topic="readings", id="reading", key=None, time="at", lateness="20s", ahead="1m"):
     reading: int
     machine: str | None = None
     heat: float | None = None

@@ -5,7 +5,7 @@ from datetime import datetime
 from stream_ml import Event, Features, Pipeline, fn
 
 
-class Visit(Event, topic="visits", id="visit", key="card", time="at", lateness="30s"):
+class Visit(Event, topic="visits", id="visit", key="card", time="at", lateness="30s", ahead="1m"):
     visit: str
     card: str
     page: str | None = None
@@ -13,7 +13,7 @@ class Visit(Event, topic="visits", id="visit", key="card", time="at", lateness="
     at: datetime
 
 
-class Order(Event, topic="orders", id="order", key="owner", time="at", lateness="10s"):
+class Order(Event, topic="orders", id="order", key="owner", time="at", lateness="10s", ahead="1m"):
     order: str
     owner: str
     page: str | None = None

@@ -7,7 +7,7 @@ from river import linear_model, preprocessing
 from stream_ml import Event, Features, Label, Pipeline, fn
 
 
-class Visit(Event, topic="visits", id="visit", key="user", time="at", lateness="15s"):
+class Visit(Event, topic="visits", id="visit", key="user", time="at", lateness="15s", ahead="1m"):
     visit: str
     user: str
     seconds: float | None = None

@@ -46,7 +46,7 @@ pipeline = Pipeline(
     features=RiskFeatures,
     label=Chargeback.fraud,
     weight=fn.when(Chargeback.fraud, 20.0, otherwise=1.0) * Payment.amount,
-    when=(Payment.amount > 0) | (fn.count(Payment).over("1m", by=Payment.card) < 2),
+    when=(Payment.amount > 0) | (fn.count(Payment).over("1m", by=Payment.card)["1m"] < 2),
     model=preprocessing.StandardScaler() | linear_model.LogisticRegression(),
     slices=(Payment.shop,),
     carry=(Payment.shop, Payment.amount),

@@ -5,7 +5,7 @@ from datetime import datetime
 from stream_ml import Event, Features, Pipeline, fn
 
 
-class Payment(Event, topic="payments", id="payment", key="card", time="at", lateness="20s"):
+class Payment(Event, topic="payments", id="payment", key="card", time="at", lateness="20s", ahead="1m"):
     payment: str
     card: str
     shop: str | None = None

@@ -1,0 +1,204 @@
+"""`stream-ml`: the commands, their arguments and their help.
+
+Each command loads what it needs when it is called, so that help and completion are instant. Errors are one line on
+stderr and an exit code (`stream_ml.errors.Exit`); with `STREAM_ML_DEBUG=1` the traceback is shown as well.
+"""
+
+# ruff: noqa: PLC0415 - see above
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream_ml.errors import Exit, StreamMLError
+
+app = typer.Typer(
+    name="stream-ml",
+    help="Streaming predictions that learn: one Python file in, predictions out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+dead_letters = typer.Typer(help="Look at records that were refused, and why.", no_args_is_help=True)
+app.add_typer(dead_letters, name="dead-letters")
+
+PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.py", help="The file that defines the pipeline.")]
+Topic = Annotated[str, typer.Argument(metavar="TOPIC", help="Name of the topic.")]
+On = Annotated[
+    str | None, typer.Option("--on", metavar="URL", help="Where the log is: sqlite:///FILE. Default: the setting `url`.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON for scripts.")]
+Durability = Annotated[
+    str | None, typer.Option(metavar="full|normal", help="full: survives power loss. normal: survives kill -9 only.")
+]
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the pipeline and of its folder.")]) -> None:
+    """Write a small commented pipeline and sample data that run at once, into the folder NAME."""
+    from stream_ml.cli.new import new as command
+
+    command(name)
+
+
+@app.command()
+def check(
+    pipeline: PipelineFile,
+    rate: Annotated[float | None, typer.Option(metavar="R", min=0, help="Events a second that you expect.")] = None,
+    json: Json = False,
+) -> None:
+    """Check a pipeline: its features and their kinds, what is compiled, bytes a key, bytes pending at a rate."""
+    from stream_ml.cli.check import check as command
+
+    command(pipeline, rate, as_json=json)
+
+
+@app.command()
+def produce(  # noqa: PLR0913 - options of a command
+    topic: Topic,
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="NDJSON, CSV or Parquet, also .gz; - is NDJSON on stdin.")],
+    on: On = None,
+    rate: Annotated[float | None, typer.Option(metavar="N", min=0.001, help="At most N records a second.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="FIELD", help="Field that becomes the rows' key.")] = None,
+    durable: Durability = None,
+    json: Json = False,
+) -> None:
+    """Append the records of a file to a topic; returns when they are stored."""
+    from stream_ml.cli.produce import Produce
+    from stream_ml.cli.produce import produce as command
+
+    command(Produce(topic=topic, file=file, on=on, rate=rate, key=key, durable=durable), as_json=json)
+
+
+@app.command()
+def run(  # noqa: PLR0913 - options of a command
+    pipeline: PipelineFile,
+    on: On = None,
+    until_end: Annotated[bool, typer.Option("--until-end", help="Stop when every record is read.")] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(metavar="P", min=0, max=65_535, help="Serve Prometheus metrics on this port.")
+    ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Start with the state that `replay --save DIR` kept.")
+    ] = None,
+    durable: Durability = None,
+    json: Json = False,
+) -> None:
+    """Run a pipeline on a log: predict, learn, follow; SIGTERM and Ctrl-C stop it cleanly."""
+    from stream_ml.cli.run import RunCommand
+    from stream_ml.cli.run import run as command
+
+    command(
+        RunCommand(pipeline, on, until_end=until_end, metrics_port=metrics_port, start_from=start_from, durable=durable),
+        as_json=json,
+    )
+
+
+@app.command()
+def consume(
+    topic: Topic,
+    on: On = None,
+    start: Annotated[str, typer.Option("--from", metavar="start|end|N", help="Where to begin; N is a row.")] = "start",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more at the end.")] = False,
+    form: Annotated[
+        str, typer.Option("--format", metavar="ndjson|csv|parquet|table", help="How records are written.")
+    ] = "ndjson",
+) -> None:
+    """Write the records of a topic to stdout; records of input topics carry the time the log received them."""
+    from stream_ml.cli.consume import consume as command
+
+    command(topic, on, start, follow=follow, form=form)
+
+
+@app.command()
+def replay(  # noqa: PLR0913 - options of a command
+    pipeline: PipelineFile,
+    files: Annotated[
+        list[str], typer.Argument(metavar="TOPIC=FILE ...", help="History: NDJSON, CSV or Parquet, also .gz.")
+    ],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write predictions, examples, metrics here.")] = None,
+    features: Annotated[bool, typer.Option("--features", help="Put feature values into each prediction.")] = False,
+    received: Annotated[
+        list[str] | None, typer.Option(metavar="TOPIC=COLUMN", help="Column that holds a topic's received time.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the final state for `run --start-from`.")] = None,
+    json: Json = False,
+) -> None:
+    """Run a pipeline over history, merged by time, and write what it would have answered."""
+    from stream_ml.cli.replay import Replay
+    from stream_ml.cli.replay import replay as command
+
+    command(Replay(pipeline, files, out, features=features, received=received or [], save=save), as_json=json)
+
+
+@app.command()
+def status(
+    on: On = None,
+    json: Json = False,
+) -> None:
+    """Show each pipeline of a file: where it is, lag, counters, model version, pending, age of its snapshot."""
+    from stream_ml.cli.status import status as command
+
+    command(on, as_json=json)
+
+
+@dead_letters.command("list")
+def dead_letters_list(
+    on: On = None,
+    pipeline: Annotated[str | None, typer.Option(metavar="NAME", help="Of this pipeline only.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="REASON", help="With this reason only.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="The newest N.")] = 100,
+    json: Json = False,
+) -> None:
+    """List refused records, the newest last."""
+    from stream_ml.cli.dead import list_letters
+
+    list_letters(on, pipeline, reason, limit, as_json=json)
+
+
+@dead_letters.command("show")
+def dead_letters_show(
+    row: Annotated[int, typer.Argument(metavar="ROW", help="Row number, as `list` shows it.")],
+    on: On = None,
+    json: Json = False,
+) -> None:
+    """Show one refused record whole: where it came from, why, and its bytes."""
+    from stream_ml.cli.dead import show_letter
+
+    show_letter(on, row, as_json=json)
+
+
+@app.command()
+def demo(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which one: flights.")] = "flights",
+    json: Json = False,
+) -> None:
+    """Run a demonstration on real data."""
+    from stream_ml.cli.demo import demo as command
+
+    command(name, as_json=json)
+
+
+def main() -> None:
+    """Run the command line; leaves with an exit code of `Exit`."""
+    try:
+        app()
+    except StreamMLError as error:
+        if os.environ.get("STREAM_ML_DEBUG") == "1":
+            raise
+        sys.stderr.write(f"stream-ml: {error}\n")
+        sys.exit(int(error.exit))
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(int(Exit.OK))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

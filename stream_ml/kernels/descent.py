@@ -1,0 +1,94 @@
+"""Gradient descent on one weight, one step at a time: losses, learning rates, SGD, AdaGrad and Adam as river 0.26 has them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.kernels.jit import kernel
+from stream_ml.kernels.math import exp, log, pow, sqrt
+
+Floats = NDArray[np.float64]
+
+SGD, ADAGRAD, ADAM = range(3)
+CONSTANT, INVERSE = range(2)
+SQUARED, LOG = range(2)
+
+#: Places in `settings`.
+(LOSS, OPTIMIZER, RATE, RATE_KIND, RATE_POWER, BETA_1, BETA_2, EPS, L2, CLIP) = range(10)
+(BIAS_RATE, BIAS_KIND, BIAS_POWER, WEIGHT_POS, WEIGHT_NEG) = range(10, 15)
+SETTINGS = 15
+
+
+@kernel
+def rate_at(rate: float, kind: float, power: float, t: int) -> float:
+    """Return the learning rate at step t: constant, or rate / (t + 1)**power."""
+    if kind == CONSTANT:
+        return rate
+    return rate / pow(float(t + 1), power)
+
+
+@kernel
+def _decay(beta: float, n: int) -> float:
+    """Return beta**n for 0 <= beta < 1, n >= 1: a product while n <= 64, else exp(n log(beta))."""
+    if n <= 64 or beta == 0.0:
+        return pow(beta, float(n)) if n <= 64 else 0.0
+    return exp(float(n) * log(beta))
+
+
+@kernel
+def loss_gradient(settings: Floats, y: float, raw: float, weight: float) -> float:
+    """Return the weighted, clipped derivative of the loss: 2 (p - y), or -y / (exp(y p) + 1) with y in {-1, 1}."""
+    if settings[LOSS] == SQUARED:
+        slope = 2.0 * (raw - y)
+    else:
+        sign = -1.0 if y == 0.0 else 1.0
+        share = float(settings[WEIGHT_NEG]) if y == 0.0 else float(settings[WEIGHT_POS])
+        z = raw * sign
+        if z > 18.0:
+            slope = share * exp(-z) * -sign
+        elif z < -18.0:
+            slope = share * -sign
+        else:
+            slope = share * -sign / (exp(z) + 1.0)
+    slope = slope * weight
+    clip = float(settings[CLIP])
+    if slope > clip:
+        return clip
+    if slope < -clip:
+        return -clip
+    return slope
+
+
+@kernel
+def step(settings: Floats, rows: Floats, i: int, gradient: float, rate: float) -> None:
+    """Move weight rows[i, 0] against its gradient (with l2): SGD, AdaGrad (g2 in 1), Adam (m in 1, v in 2)."""
+    w = float(rows[i, 0])
+    g = gradient
+    l2 = float(settings[L2])
+    if l2 != 0.0:
+        g = g + l2 * w
+    if settings[OPTIMIZER] == SGD:
+        rows[i, 0] = w - rate * g
+    elif settings[OPTIMIZER] == ADAGRAD:
+        squares = float(rows[i, 1]) + g * g
+        rows[i, 1] = squares
+        rows[i, 0] = w - rate / sqrt(squares + float(settings[EPS])) * g
+    else:
+        b1 = float(settings[BETA_1])
+        b2 = float(settings[BETA_2])
+        m = b1 * float(rows[i, 1]) + (1.0 - b1) * g
+        u = b2 * float(rows[i, 2]) + (1.0 - b2) * (g * g)
+        rows[i, 1] = m
+        rows[i, 2] = u
+        rows[i, 0] = w - rate * m / (sqrt(u) + float(settings[EPS]))
+
+
+@kernel
+def weight_rate(settings: Floats, t: int) -> float:
+    """Return the optimizer's rate at step t; Adam's is corrected: rate sqrt(1 - b2**(t + 1)) / (1 - b1**(t + 1))."""
+    found = rate_at(float(settings[RATE]), settings[RATE_KIND], float(settings[RATE_POWER]), t)
+    if settings[OPTIMIZER] == ADAM:
+        found = found * sqrt(1.0 - _decay(float(settings[BETA_2]), t + 1))
+        found = found / (1.0 - _decay(float(settings[BETA_1]), t + 1))
+    return found

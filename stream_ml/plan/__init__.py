@@ -1,0 +1,1 @@
+"""What a user's declarations compile to: frozen data that the machines run."""

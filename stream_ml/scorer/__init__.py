@@ -1,0 +1,1 @@
+"""The scorer: decode, features, join; served features wait here for their label."""

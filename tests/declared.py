@@ -51,7 +51,7 @@ class Declared:
             lengths.add(window.offset)
             if window.how in ("tiles", "exact") and window.span is not None:
                 lengths |= {window.span, -(-window.span // window.tiles)}
-        self.spans = tuple(sorted(x for x in lengths if x > 0))
+        self.spans: tuple[int, ...] = tuple(sorted(x for x in lengths if x > 0))
         self.short = self.spans[0]
         p = pipeline
         known = constants([*twin.served.values(), p.label, p.weight, p.when])

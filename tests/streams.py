@@ -12,7 +12,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
@@ -25,6 +26,7 @@ TICK = ""
 #: The night when Paris goes over to summer time.
 START = 1_743_294_600_000
 
+T = TypeVar("T")
 #: (topic, timestamp of the log in epoch ms, record)
 Logged = tuple[str, int, dict[str, Any]]
 
@@ -116,7 +118,7 @@ class _Maker:
         if d.label is not None and not d.same_topic:
             steps += [self._label] * 4
         for cls in (*d.others, *d.tables):
-            steps += [lambda cls=cls: self._stranger(cls)] * 2
+            steps += [partial(self._stranger, cls)] * 2
         steps += [self._tick, self._again]
         for cls in d.tables:
             self._stranger(cls)
@@ -129,7 +131,7 @@ class _Maker:
         """Return True rarely, and never in the plainest stream."""
         return self.choose.below(n) == n - 1
 
-    def _of(self, options: Sequence[Any]) -> Any:
+    def _of(self, options: Sequence[T]) -> T:
         return options[self.choose.below(len(options))]
 
     def _pass_time(self) -> None:

@@ -143,16 +143,23 @@ class Payment(Event, topic="payments", id="payment", key="card", time="at", late
     at: datetime
 
 
+#: columns that may be missing, in arithmetic and as conditions: a type checker sees `float | None`
+AMOUNT: Any = Payment.amount
+
+
 class Chargeback(Label, of=Payment, topic="chargebacks", wait="1m", silence={"fraud": False}):
     payment: str
     card: str
     fraud: bool | None
 
 
+FRAUD: Any = Chargeback.fraud
+
+
 class Seen(Features, of=Payment):
     n = fn.count(Payment).over("1m", by=Payment.card)
     total = fn.sum(Payment.amount).before("1m", by=Payment.card)
-    frauds = fn.count(Chargeback).where(Chargeback.fraud).over("1h", by=Payment.shop)
+    frauds = fn.count(Chargeback).where(FRAUD).over("1h", by=Payment.shop)
     known = fn.count(Chargeback).over("1h", by=None)
     last = fn.lag(Payment.amount).over(by=Payment.card)
     gap = fn.since_last(Payment).over(by=Payment.card)
@@ -324,7 +331,7 @@ class TestLabels:
         assert story.told() == [("a", "silence", False, 60.0)]
 
     def test_an_event_that_was_not_asked_has_an_outcome_but_no_example(self) -> None:
-        story = Story(when=Payment.amount > 1)
+        story = Story(when=AMOUNT > 1)
         story.pay(0, "a")
         story.pay(0, "b", amount=1.0)
         story.pay(0, "c", amount=2.0)
@@ -353,7 +360,7 @@ class TestLabels:
         assert story.twin.order == [("predict", "a"), ("learn", "a"), ("predict", "b"), ("learn", "b")]
 
     def test_a_weight_may_be_of_label_and_event(self) -> None:
-        story = Story(weight=fn.when(Chargeback.fraud, 20.0, otherwise=1.0) * Payment.amount)
+        story = Story(weight=fn.when(FRAUD, 20.0, otherwise=1.0) * AMOUNT)
         story.pay(0, "a", amount=2.0)
         story.pay(0, "b")
         story.charge(1, "a")

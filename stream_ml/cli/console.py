@@ -31,7 +31,7 @@ class _RichBar:
         self._task = progress.add_task(title, total=total)
 
     def update(self, done: float, total: float | None = None) -> None:
-        self._progress.update(self._task, completed=done, **({} if total is None else {"total": total}))
+        self._progress.update(self._task, completed=done, total=total)
 
 
 @contextmanager
@@ -41,7 +41,13 @@ def progress_bar(title: str, total: float | None = None) -> Iterator[Bar]:
     if not console.is_terminal:
         yield _NoBar()
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         yield _RichBar(progress, title, total)
 

@@ -19,8 +19,10 @@ def place(text: str) -> Literal["start", "end"] | int:
     >>> place("start"), place("120")
     ('start', 120)
     """
-    if text == "start" or text == "end":  # noqa: PLR1714 - so that the type narrows
-        return text
+    if text == "start":
+        return "start"
+    if text == "end":
+        return "end"
     if text.isdigit():
         return int(text)
     cause = f"--from {text} is not known"

@@ -74,6 +74,6 @@ def _query(on: str | None, query: str, bindings: tuple[object, ...]) -> list[tup
     with failures(path):
         connection = open_database(path, Access.READ)
         try:
-            return connection.execute(query, bindings).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, bindings).fetchall()
         finally:
             connection.close()

@@ -45,11 +45,11 @@ class Exported:
     stamped: bool
 
     def batches(self) -> Iterator[list[Record]]:
-        """Records as they are found."""
+        """Read records as they are found."""
         return self.client.batches((self.topic,), self.start, follow=self.follow)
 
     def objects(self) -> Iterator[dict[str, Any]]:
-        """Records as dicts, with the received time where it belongs.
+        """Read records as dicts, with the received time where it belongs.
 
         Raises
         ------

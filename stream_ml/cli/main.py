@@ -30,7 +30,8 @@ app.add_typer(dead_letters, name="dead-letters")
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.py", help="The file that defines the pipeline.")]
 Topic = Annotated[str, typer.Argument(metavar="TOPIC", help="Name of the topic.")]
 On = Annotated[
-    str | None, typer.Option("--on", metavar="URL", help="Where the log is: sqlite:///FILE. Default: the setting `url`.")
+    str | None,
+    typer.Option("--on", metavar="URL", help="Where the log is: sqlite:///FILE. Default: the setting `url`."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for scripts.")]
 Durability = Annotated[
@@ -59,9 +60,11 @@ def check(
 
 
 @app.command()
-def produce(  # noqa: PLR0913 - options of a command
+def produce(
     topic: Topic,
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="NDJSON, CSV or Parquet, also .gz; - is NDJSON on stdin.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="NDJSON, CSV or Parquet, also .gz; - is NDJSON on stdin.")
+    ],
     on: On = None,
     rate: Annotated[float | None, typer.Option(metavar="N", min=0.001, help="At most N records a second.")] = None,
     key: Annotated[str | None, typer.Option(metavar="FIELD", help="Field that becomes the rows' key.")] = None,
@@ -76,7 +79,7 @@ def produce(  # noqa: PLR0913 - options of a command
 
 
 @app.command()
-def run(  # noqa: PLR0913 - options of a command
+def run(
     pipeline: PipelineFile,
     on: On = None,
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop when every record is read.")] = False,
@@ -94,7 +97,9 @@ def run(  # noqa: PLR0913 - options of a command
     from stream_ml.cli.run import run as command
 
     command(
-        RunCommand(pipeline, on, until_end=until_end, metrics_port=metrics_port, start_from=start_from, durable=durable),
+        RunCommand(
+            pipeline, on, until_end=until_end, metrics_port=metrics_port, start_from=start_from, durable=durable
+        ),
         as_json=json,
     )
 
@@ -116,7 +121,7 @@ def consume(
 
 
 @app.command()
-def replay(  # noqa: PLR0913 - options of a command
+def replay(
     pipeline: PipelineFile,
     files: Annotated[
         list[str], typer.Argument(metavar="TOPIC=FILE ...", help="History: NDJSON, CSV or Parquet, also .gz.")
@@ -126,7 +131,9 @@ def replay(  # noqa: PLR0913 - options of a command
     received: Annotated[
         list[str] | None, typer.Option(metavar="TOPIC=COLUMN", help="Column that holds a topic's received time.")
     ] = None,
-    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the final state for `run --start-from`.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the final state for `run --start-from`.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run a pipeline over history, merged by time, and write what it would have answered."""

@@ -11,7 +11,6 @@ from types import FrameType
 
 from stream_ml.cli.address import settings_and_path
 from stream_ml.cli.console import Bar, progress_bar, tell, write_json
-from stream_ml.config.settings import Settings
 from stream_ml.engines.local.worker import Carried, End, Watcher, Worker
 from stream_ml.language.loader import load
 from stream_ml.session.session import Session
@@ -42,7 +41,7 @@ def run(typed: RunCommand, *, as_json: bool) -> None:
     with progress_bar(f"run {pipeline.name}") as bar:
         watchers = [_progress(bar)]
         if settings.metrics_port is not None:
-            watchers.append(_endpoint(pipeline.name, settings))
+            watchers.append(_endpoint(pipeline.name, settings.metrics_host, settings.metrics_port))
         begun = time.monotonic()
         with Worker(pipeline, path, settings, typed.start_from, _all(watchers)) as worker:
             tell(f"{pipeline.name} on {path}: {worker.recovered.told}, {time.monotonic() - begun:.1f} s")
@@ -76,11 +75,11 @@ def _progress(bar: Bar) -> Watcher:
     return watch
 
 
-def _endpoint(name: str, settings: Settings) -> Watcher:
+def _endpoint(name: str, host: str, port: int) -> Watcher:
     from stream_ml.engines.local.exposition import serve  # noqa: PLC0415 - only where it is asked for
 
     port = settings.metrics_port
-    assert port is not None  # noqa: S101
+    assert port is not None
     return serve(name, settings.metrics_host, port)
 
 

@@ -75,13 +75,11 @@ def open_database(
     """
     require_sqlite(apsw.sqlite_lib_version())
     _require_place(path, access)
-    flags = apsw.SQLITE_OPEN_READONLY
-    if access is Access.WRITE:
-        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    name, flags = _how(path, access)
     connection: apsw.Connection | None = None
     try:
         with failures(path):
-            connection = apsw.Connection(str(path), flags=flags)
+            connection = apsw.Connection(name, flags=flags)
             connection.set_busy_timeout(busy_ms)
             if access is Access.WRITE:
                 _prepare(connection, path, durable)
@@ -92,6 +90,19 @@ def open_database(
                 connection.close()
         raise
     return connection
+
+
+def _how(path: Path, access: Access) -> tuple[str, int]:
+    """Choose SQLite's name and flags for the file.
+
+    A reader needs the files of the write-ahead log beside it; where they can neither be found nor made, nobody writes,
+    and the file is read as it is.
+    """
+    if access is Access.WRITE:
+        return str(path), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    if not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
+        return f"{path.resolve().as_uri()}?immutable=1", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    return str(path), apsw.SQLITE_OPEN_READONLY
 
 
 def _require_place(path: Path, access: Access) -> None:
@@ -107,14 +118,14 @@ def _require_place(path: Path, access: Access) -> None:
 
 
 def _prepare(connection: apsw.Connection, path: Path, durable: Durable) -> None:
+    if connection.readonly("main"):
+        msg = f"{path} is read only"
+        raise StorageError(msg, "Change its permissions, or use a copy that you may write")
     if os.path.getsize(path) == 0:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     found = _format(connection)
     if found == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get is not None:
         raise _foreign(path)
-    if connection.readonly("main"):
-        msg = f"{path} is read only"
-        raise StorageError(msg, "Change its permissions, or use a copy that you may write")
     if found == 0:
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {durable.value.upper()}")

@@ -1,4 +1,4 @@
-"""Files of records, as the values that a producer sends: NDJSON as it is, CSV and Parquet as JSON; each also gzipped."""
+"""Files of records as the values that a producer sends: NDJSON as it is, CSV and Parquet as JSON; also gzipped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import orjson
 
@@ -55,7 +55,7 @@ def record_batches(path: Path) -> Iterator[list[bytes]]:
 
 def _open(path: Path) -> IO[bytes]:
     if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rb")
+        return cast("IO[bytes]", gzip.open(path, "rb"))
     return path.open("rb")
 
 

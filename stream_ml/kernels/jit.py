@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, overload
 
 import numba
 
@@ -30,6 +30,10 @@ COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 cache.install()
 
 
+@overload
+def kernel(function: F) -> F: ...
+@overload
+def kernel(*, signature: str) -> Callable[[F], F]: ...
 def kernel(function: F | None = None, *, signature: str | None = None) -> Any:
     """Declare a kernel: plain double arithmetic, cached, rows in order, no fast-math.
 

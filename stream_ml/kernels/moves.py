@@ -24,6 +24,14 @@ def load(registers, which, places, slots, kept, first):
             registers[which[j], places[i]] = kept[slots[i], first + j]
 
 
+@kernel(signature="void(f8[:,::1], i8[::1], i8[::1], f8[:,::1])")
+def gather(kept, slots, columns, out):
+    """out[i, j] = kept[slots[i], columns[j]]."""
+    for i in range(slots.shape[0]):
+        for j in range(columns.shape[0]):
+            out[i, j] = kept[slots[i], columns[j]]
+
+
 @kernel(signature="void(f8[:,::1], i8[::1], i8)")
 def blank(registers, which, rows):
     """Make the first `rows` of these registers missing."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from stream_ml.language.kinds import Kind, column_kind
+from stream_ml.language.kinds import Kind, column_kind, kind_name, name_of
 from stream_ml.language.places import attribute_place, keyword_place, refuse
 from stream_ml.language.specs import LabelSpec, TableSpec, spec_of
 
@@ -23,7 +23,7 @@ def check_types(cls: type[BaseModel]) -> None:
         return
     if spec.time is not None and column_kind(cls, spec.time) is not Kind.TIME:
         refuse(
-            f"{cls.__name__}: time={spec.time!r} dates a record, but is a {column_kind(cls, spec.time).value}",
+            f"{cls.__name__}: time={spec.time!r} dates a record, but is {kind_name(getattr(cls, spec.time))}",
             f"Declare it as {spec.time}: datetime",
             attribute_place(spec.place, spec.time),
         )
@@ -34,7 +34,7 @@ def check_types(cls: type[BaseModel]) -> None:
     for name in keys:
         if column_kind(cls, name) not in _KEYS:
             refuse(
-                f"{cls.__name__}.{name} is a {column_kind(cls, name).value}, which is no key",
+                f"{cls.__name__}.{name} is {kind_name(getattr(cls, name))}, which is no key",
                 "Declare it as str or int",
                 attribute_place(spec.place, name),
             )
@@ -48,7 +48,7 @@ def _check_label(cls: type[BaseModel], spec: LabelSpec) -> None:
         own, theirs = column_kind(cls, name), column_kind(of, name)
         if own is not theirs:
             refuse(
-                f"{cls.__name__}.{name} is {own.value}, {of.__name__}.{name} is {theirs.value}: they never match",
+                f"{name_of(getattr(cls, name))} and {name_of(getattr(of, name))}: they never match",
                 "Declare the two fields alike",
                 attribute_place(spec.place, name),
             )

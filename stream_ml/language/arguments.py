@@ -8,14 +8,14 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from stream_ml.language.expr import Expr, constant
-from stream_ml.language.places import nearest, refusal, refuse
+from stream_ml.language.places import nearest, refusal, refuse, shown
 
 
 def as_column(what: str, x: object) -> Any:
     """Return an argument that is an expression of columns."""
     x = constant(x)
     if not isinstance(x, Expr):
-        refuse(f"{what} got {x!r}, which is no column", "Give it a column or an expression of columns")
+        refuse(f"{what} got {shown(x)}, which is no column", "Give it a column or an expression of columns")
     return x
 
 
@@ -38,7 +38,7 @@ def as_zone(tz: str) -> str:
     """Return the name of a time zone that there is."""
     try:
         ZoneInfo(tz)
-    except (OSError, ValueError, TypeError):
+    except (KeyError, OSError, ValueError, TypeError):
         near = nearest(tz, available_timezones())
         cause = f"tz={tz!r} is no time zone"
         raise refusal(cause, f"Did you mean {near!r}?" if near else "Write tz='Europe/Paris' or 'UTC'") from None

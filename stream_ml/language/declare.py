@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -21,6 +21,7 @@ from stream_ml.language.places import (
     keyword_place,
     nearest,
     refuse,
+    shown,
 )
 from stream_ml.language.spans import parse_ms
 from stream_ml.language.specs import EventSpec, LabelSpec, TableSpec, spec_of
@@ -71,6 +72,17 @@ else:
         model_config = ConfigDict(extra="ignore", protected_namespaces=(), allow_inf_nan=False)
 
 
+def check_fields(cls: type[BaseModel], names: Iterable[str]) -> None:
+    """Refuse fields that hide a method of pydantic's, so that they could not be columns."""
+    for name in names:
+        if hasattr(BaseModel, name):
+            refuse(
+                f"{cls.__name__}.{name} hides a method that every pydantic model has",
+                f'Name it {name}_ and keep its name in the data: {name}_: ... = Field(alias="{name}")',
+                attribute_place(here(), name),
+            )
+
+
 class _Reader:
     """Reads the class keywords of one declaration, refusing with the line of the keyword."""
 
@@ -82,20 +94,11 @@ class _Reader:
         for word, cure in needed.items():
             if word not in given:
                 refuse(f"{base} {self.name} has no {word}=", cure, self.place)
-        self._check_fields()
+        check_fields(cls, cls.model_fields)
 
     def refuse(self, word: str, cause: str, cure: str) -> NoReturn:
         """Refuse at the line of a keyword."""
         refuse(f"{self.name}: {cause}", cure, keyword_place(self.place, word))
-
-    def _check_fields(self) -> None:
-        hidden = [name for name in self.cls.model_fields if hasattr(BaseModel, name)]
-        if hidden:
-            refuse(
-                f"{self.name}.{hidden[0]} hides a method that every pydantic model has",
-                f'Name it {hidden[0]}_ and keep the name in the data: {hidden[0]}_: ... = Field(alias="{hidden[0]}")',
-                attribute_place(self.place, hidden[0]),
-            )
 
     def topic(self) -> str:
         """Return the topic, which a broker can carry."""
@@ -183,6 +186,7 @@ class Event(_Model):
 
         def __init_subclass__(cls, **given):
             """Take the keywords; they are read when the fields are known."""
+            check_fields(cls, vars(cls).get("__annotations__", ()))
 
         @classmethod
         def __pydantic_init_subclass__(cls, **given):
@@ -223,6 +227,7 @@ class Table(_Model):
 
         def __init_subclass__(cls, **given):
             """Take the keywords; they are read when the fields are known."""
+            check_fields(cls, vars(cls).get("__annotations__", ()))
 
         @classmethod
         def __pydantic_init_subclass__(cls, **given):
@@ -276,6 +281,7 @@ class Label(_Model):
 
         def __init_subclass__(cls, **given):
             """Take the keywords; they are read when the fields are known."""
+            check_fields(cls, vars(cls).get("__annotations__", ()))
 
         @classmethod
         def __pydantic_init_subclass__(cls, **given):
@@ -283,7 +289,7 @@ class Label(_Model):
             reader = _Reader(cls, "Label", given, _LABEL)
             of = given["of"]
             if not (isinstance(of, type) and issubclass(of, Event) and isinstance(spec_of(of), EventSpec)):
-                reader.refuse("of", f"of={of!r} is no Event class", "Name the Event class it answers")
+                reader.refuse("of", f"of={shown(of)} is no Event class", "Name the Event class it answers")
             cls.__stream__ = LabelSpec(
                 of=of,
                 topic=reader.topic(),
@@ -308,15 +314,14 @@ def _match(reader: _Reader, of: type[Event]) -> tuple[str, ...] | None:
         reader.refuse(
             "of", f"{of.__name__} has no id=", "Give it one, or match on=: a field, or on=() for all that wait"
         )
-    shared: Callable[[str, str], str] = lambda name, why: f"it has no field {name!r}, {why} of {of.__name__}"  # noqa: E731
-    needed = {name: shared(name, "the key") for name in event.key}
+    needed = dict.fromkeys(event.key, "key")
     if on is None and event.id is not None:
-        needed[event.id] = shared(event.id, "the id")
-    for name, cause in needed.items():
+        needed[event.id] = "id"
+    for name, part in needed.items():
         if name not in reader.cls.model_fields:
             kind = of.model_fields[name].annotation
             refuse(
-                f"{reader.name}: {cause}",
+                f"{reader.name} has no field {name!r}, the {part} of {of.__name__}",
                 f"Add `{name}: {getattr(kind, '__name__', kind)}`: it says whose label it is",
                 reader.place,
             )
@@ -329,7 +334,7 @@ def _silence(reader: _Reader) -> Mapping[str, Any] | None:
     if given is None:
         return None
     if not isinstance(given, Mapping):
-        reader.refuse("silence", f"silence={given!r} is no record", 'Write it as silence={"fraud": False}')
+        reader.refuse("silence", f"silence={shown(given)} is no record", 'Write it as silence={"fraud": False}')
     for name in given:
         reader._known("silence", name, reader.cls)  # noqa: SLF001
     return MappingProxyType(dict(given))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_ml.language.kinds import Kind, kind
-from stream_ml.language.places import refuse
+from stream_ml.language.kinds import Kind, kind, kind_name
+from stream_ml.language.places import refuse, shown
 
 TASKS = ("binary", "multiclass", "regression", "anomaly", "features")
 _CLASSES = (Kind.TEXT, Kind.INT, Kind.CATEGORY)
@@ -29,7 +29,7 @@ def task_of(model: Any, label: Any) -> str:
     if isinstance(model, type):
         refuse(f"model={model.__name__} is a class", f"Make one: {model.__name__}()")
     if not isinstance(model, base.Base):
-        refuse(f"model={model!r} is no river estimator", "Give it a river estimator or pipeline, or model=None")
+        refuse(f"model={shown(model)} is no river estimator", "Give it a river estimator or pipeline, or model=None")
     last = last_step(model)
     name = type(last).__name__
     if isinstance(last, base.AnomalyDetector | base.AnomalyFilter):
@@ -52,12 +52,12 @@ def _classifier(model: Any, label: Any, name: str) -> str:
         return "binary"
     if found not in _CLASSES:
         refuse(
-            f"{name} tells classes apart, but the label {label!r} is a {found.value}",
+            f"{name} tells classes apart, but the label {label!r} is {kind_name(label)}",
             "Compare it, as Arrival.delay > 15, or use a regressor",
         )
     if not model._multiclass:  # noqa: SLF001 (river has no public name for it)
         refuse(
-            f"{name} tells two classes apart, but the label {label!r} is a {found.value}",
+            f"{name} tells two classes apart, but the label {label!r} is {kind_name(label)}",
             "Compare it, as Verdict.label == 'spam', or wrap it in river's multiclass.OneVsRestClassifier",
         )
     return "multiclass"
@@ -67,14 +67,14 @@ def _regression(label: Any, name: str) -> str:
     found = kind(label)
     if found not in (Kind.FLOAT, Kind.INT):
         cure = "Use a classifier, such as LogisticRegression" if found in (Kind.BOOL, Kind.TEXT) else "Make it a number"
-        refuse(f"{name} predicts a number, but the label {label!r} is a {found.value}", cure)
+        refuse(f"{name} predicts a number, but the label {label!r} is {kind_name(label)}", cure)
     return "regression"
 
 
 def _anomaly(label: Any, name: str) -> str:
     if label is not None and kind(label) is not Kind.BOOL:
         refuse(
-            f"{name} detects anomalies, and the label {label!r} that measures it is a {kind(label).value}",
+            f"{name} detects anomalies, and the label {label!r} that measures it is {kind_name(label)}",
             "Give it a condition, as Fault.code != 0",
         )
     return "anomaly"

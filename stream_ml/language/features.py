@@ -8,8 +8,8 @@ from stream_ml.errors import Place
 from stream_ml.language.declare import Event
 from stream_ml.language.expr import Column, Expr, Unfinished, no_window, pick
 from stream_ml.language.keywords import check_names
-from stream_ml.language.kinds import Kind, kind
-from stream_ml.language.places import attribute_place, here, keyword_place, refuse
+from stream_ml.language.kinds import Kind, kind, kind_name
+from stream_ml.language.places import attribute_place, here, keyword_place, refuse, shown
 from stream_ml.language.rows import check_row
 from stream_ml.language.specs import EventSpec, spec_of
 
@@ -73,9 +73,11 @@ class _Namer:
 
     def __init__(self, cls: type[Features], given: dict[str, Any], place: Place | None) -> None:
         self.cls, self.place, self.body = cls, place, dict(vars(cls))
-        self.of: Any = given.get("of", getattr(cls, "of", None))
+        parent: Any = super(cls, cls)
+        self.inherited: Any = getattr(parent, "of", None)
+        self.of: Any = given.get("of", self.inherited)
         self.take = given.get("take", ())
-        self.served = dict(cls.served)
+        self.served = dict(parent.served)
 
     def run(self) -> None:
         """Check `of`, then take, then the body."""
@@ -83,7 +85,7 @@ class _Namer:
         for column in self.take if isinstance(self.take, tuple) else (self.take,):
             if not isinstance(column, Column):
                 refuse(
-                    f"{self.cls.__name__}: take= holds {column!r}, which is no column",
+                    f"{self.cls.__name__}: take= holds {shown(column)}, which is no column",
                     "Write take=(Payment.amount, Payment.card)",
                     self.place,
                 )
@@ -101,12 +103,13 @@ class _Namer:
     def _check_of(self) -> None:
         name = self.cls.__name__
         if not (isinstance(self.of, type) and isinstance(spec_of(self.of), EventSpec)):
-            cause = f"Features {name} has no of=" if self.of is None else f"{name}: of={self.of!r} is no Event class"
+            cause = (
+                f"Features {name} has no of=" if self.of is None else f"{name}: of={shown(self.of)} is no Event class"
+            )
             refuse(cause, "Say of what events: of=Payment", self.place)
-        inherited = getattr(self.cls, "of", self.of)
-        if inherited is not self.of:
+        if self.inherited not in (None, self.of):
             refuse(
-                f"{name} is of {self.of.__name__}, but inherits features of {inherited.__name__}",
+                f"{name} is of {self.of.__name__}, but inherits features of {self.inherited.__name__}",
                 "Inherit features of the same event class",
                 self.place,
             )
@@ -129,7 +132,7 @@ class _Namer:
             cure = "Features are expressions of columns; begin a helper's name with _"
         else:
             cure = "It would be the same for every event; begin a helper's name with _"
-        refuse(f"{self.cls.__name__}.{name} = {value!r} is no expression of columns", cure, self._line(name))
+        refuse(f"{self.cls.__name__}.{name} = {shown(value)} is no expression of columns", cure, self._line(name))
 
     def _put(self, name: str, attribute: str, expr: Expr) -> None:
         if name in self.served:
@@ -137,6 +140,6 @@ class _Namer:
             refuse(cause, "Rename one of them", self._line(attribute))
         check_row(self.of, expr, f"the feature {name}")
         if kind(expr) in _NO_FEATURE:
-            cause = f"the feature {name} is a {kind(expr).value}, which no model reads"
+            cause = f"the feature {name} is {kind_name(expr)}, which no model reads"
             refuse(cause, _NO_FEATURE[kind(expr)], expr.place)
         self.served[name] = expr

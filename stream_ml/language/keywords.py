@@ -8,7 +8,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from stream_ml.errors import Place
-from stream_ml.language.places import joined, nearest, refuse
+from stream_ml.language.places import joined, nearest, refuse, shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,11 +48,12 @@ def checked(what: str, needed: Mapping[str, str]) -> Callable[[Callable[P, R]], 
             given = [*leading[: len(args) - 1], *kwargs]
             if bounded and len(args) - 1 > len(leading):
                 refuse(
-                    f"{name} takes no {args[len(leading) + 1]!r} without a keyword", f"The keywords are {joined(known)}"
+                    f"{name} takes no {shown(args[len(leading) + 1])} without a keyword",
+                    f"The keywords are {joined(known)}",
                 )
             for word, cure in needed.items():
                 if word in known + leading and word not in given:
-                    refuse(f"{name} has no {word}", cure)
+                    refuse(f"{name} has no {word}=" if word in known else f"{name} has no {word}", cure)
             return method(*args, **kwargs)
 
         return call

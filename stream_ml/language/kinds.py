@@ -73,9 +73,14 @@ def _constant_kind(value: Any) -> Kind:
     return refuse(f"{value!r} is not a value of a row", "Write a number, a text, a truth or a datetime")
 
 
+def kind_name(value: Any) -> str:
+    """Write the kind of a value for a message: `a whole number`."""
+    return _NAMES[kind(value)]
+
+
 def name_of(value: Any) -> str:
     """Write an argument with its kind for a message: `Payment.card (text)`."""
-    return f"{value!r} ({_NAMES[kind(value)]})"
+    return f"{value!r} ({kind_name(value)})"
 
 
 def _bad(expr: Expr, value: Any, cure: str) -> NoReturn:
@@ -275,7 +280,7 @@ def _window(expr: Expr) -> Kind:
     aggregate, _, by, at, *_ = expr.args
     if aggregate.condition is not None and kind(aggregate.condition) is not Kind.BOOL:
         refuse(
-            f"where() of {aggregate!r} is {_NAMES[kind(aggregate.condition)]}, not a condition",
+            f"where() of {aggregate!r} is {kind_name(aggregate.condition)}, not a condition",
             "Compare it: where(x > 5)",
             aggregate.condition.place,
         )

@@ -13,9 +13,9 @@ from stream_ml.language.estimators import task_of
 from stream_ml.language.expr import Column, Expr, Unfinished, no_window
 from stream_ml.language.features import Features
 from stream_ml.language.keywords import checked
-from stream_ml.language.kinds import NUMBERS, Kind, kind
+from stream_ml.language.kinds import NUMBERS, Kind, kind, kind_name
 from stream_ml.language.leaks import check_own_label
-from stream_ml.language.places import here, refuse
+from stream_ml.language.places import here, refuse, shown
 from stream_ml.language.rows import check_row
 from stream_ml.language.sources import no_tables
 from stream_ml.language.spans import parse_bytes, parse_ms
@@ -182,7 +182,9 @@ class Pipeline:
             found = kind(self.label)
             if found in (Kind.TIME, Kind.SPAN):
                 refuse(
-                    f"label={self.label!r} is a {found.value}", "Make it a number: fn.seconds(a - b)", self.label.place
+                    f"label={self.label!r} is {kind_name(self.label)}",
+                    "Make it a number: fn.seconds(a - b)",
+                    self.label.place,
                 )
             if not any(is_label(column.args[0]) for column in columns(self.label)):
                 refuse(
@@ -191,13 +193,13 @@ class Pipeline:
                     self.label.place,
                 )
         if self.weight is not None and kind(self.weight) not in NUMBERS:
-            refuse(f"weight={self.weight!r} is a {kind(self.weight).value}", "A weight is a number", self.weight.place)
+            refuse(f"weight={self.weight!r} is {kind_name(self.weight)}", "A weight is a number", self.weight.place)
         if self.when is not None and kind(self.when) is not Kind.BOOL:
-            refuse(f"when={self.when!r} is a {kind(self.when).value}", "Give it a condition, as x > 5", self.when.place)
+            refuse(f"when={self.when!r} is {kind_name(self.when)}", "Give it a condition, as x > 5", self.when.place)
         for one in self.slices:
             if kind(one) in (Kind.FLOAT, Kind.TIME):
                 refuse(
-                    f"slices= holds {one!r}, a {kind(one).value} with a slice for every value",
+                    f"slices= holds {one!r}, {kind_name(one)} with a slice for every value",
                     "Slice by a text, a whole number or a truth",
                     one.place,
                 )
@@ -242,7 +244,7 @@ def _features(name: object, features: object) -> type[Features]:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         refuse(f"Pipeline({name!r}, ...) is no name", "Use letters, digits, _ and -, and begin with a letter")
     if not isinstance(features, type) or not issubclass(features, Features) or features is Features:
-        refuse(f"features={features!r} is no Features class", "Give it the class: features=PaymentFeatures")
+        refuse(f"features={shown(features)} is no Features class", "Give it the class: features=PaymentFeatures")
     return features
 
 
@@ -251,7 +253,7 @@ def _expression(word: str, value: object, example: str) -> Expr:
         no_window(value)
     if not isinstance(value, Expr):
         extra = "; for `is None` write fn.is_missing(x)" if isinstance(value, bool) else ""
-        refuse(f"{word}={value!r} is no column or expression", f"Write {word}={example}{extra}")
+        refuse(f"{word}={shown(value)} is no column or expression", f"Write {word}={example}{extra}")
     if value.tails is not None:
         refuse(f"{word}={value!r} holds a family", f"Pick one span, as n[{value.tails[0]!r}]", value.place)
     return value
@@ -267,7 +269,7 @@ def _row(of: type[Any], word: str, value: object) -> Expr | None:
 
 def _columns(of: type[Any], word: str, given: object) -> tuple[Expr, ...]:
     if not isinstance(given, tuple | list | Expr):
-        refuse(f"{word}={given!r}", f"Write a tuple of columns: {word}=(Payment.country,)")
+        refuse(f"{word}={shown(given)} is no tuple of columns", f"Write a tuple of columns: {word}=(Payment.country,)")
     found = []
     for value in (given,) if isinstance(given, Expr) else given:
         expr = _expression(word, value, "(Payment.country,)")
@@ -286,5 +288,5 @@ def _flag(word: str, value: object) -> bool:
 
 def _spec(word: str, value: Any, kind_of: type[Any]) -> Any:
     if not isinstance(value, kind_of):
-        refuse(f"{word}={value!r} is no {kind_of.__name__}", f"Write {word}={kind_of.__name__}(...)")
+        refuse(f"{word}={shown(value)} is no {kind_of.__name__}", f"Write {word}={kind_of.__name__}(...)")
     return value

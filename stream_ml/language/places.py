@@ -8,27 +8,29 @@ import linecache
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 import pydantic
 
 from stream_ml.errors import DeclarationError, Place
 
-_INSIDE = (str(Path(__file__).parent), str(Path(pydantic.__file__).parent), "<frozen ")
-_PYDANTIC = _INSIDE[1]
+_PYDANTIC = str(Path(pydantic.__file__).parent)
+_INSIDE = (_PYDANTIC, "<frozen ")
+_LANGUAGE = __name__.rpartition(".")[0]
 
 
 class UnknownAttribute(DeclarationError, AttributeError):
     """A column or method that is not there; also an AttributeError, as `hasattr` expects."""
 
     def __init__(self, cause: str, cure: str) -> None:
-        super().__init__(cause, cure.rstrip(".") + ".", here())
+        super().__init__(cause, _stopped(cure), here())
 
 
 def here() -> Place | None:
     """Find the user's line: the innermost frame outside this package's language and pydantic."""
     frame = sys._getframe(1)  # noqa: SLF001 (its name, not its meaning)
-    while frame.f_code.co_filename.startswith(_INSIDE):
+    while frame.f_globals.get("__name__", "").startswith(_LANGUAGE) or frame.f_code.co_filename.startswith(_INSIDE):
         if frame.f_back is None:
             return None
         frame = frame.f_back
@@ -42,13 +44,27 @@ def asked_by_pydantic(depth: int) -> bool:
 
 def refusal(cause: str, cure: str, place: Place | None = None) -> DeclarationError:
     """Build the refusal of a declaration, at `place` or else at the user's present line."""
-    stop = "" if cure.endswith(("?", ".")) else "."
-    return DeclarationError(cause, cure + stop, place or here())
+    return DeclarationError(cause, _stopped(cure), place or here())
 
 
 def refuse(cause: str, cure: str, place: Place | None = None) -> NoReturn:
     """Refuse a declaration, at `place` or else at the user's present line."""
     raise refusal(cause, cure, place)
+
+
+def _stopped(cure: str) -> str:
+    return cure if cure.endswith((".", "?")) else f"{cure}."
+
+
+def shown(value: object) -> str:
+    """Write any value for a message, the same in every run: no addresses, no paths."""
+    if isinstance(value, type):
+        return value.__name__
+    text = repr(value)
+    if " at 0x" in text or isinstance(value, ModuleType):
+        name = getattr(value, "__name__", "")
+        return f"the {type(value).__name__} {name}" if name else f"a {type(value).__name__}"
+    return text
 
 
 def nearest(name: object, options: Iterable[str]) -> str | None:

@@ -90,7 +90,7 @@ def _namesake(column: Column, of: type[Any], window: Expr) -> Column:
     if field not in of.model_fields:
         refuse(
             f"{window!r} gathers by {column!r}, and {of.__name__} has no column {field!r} to look under",
-            f"Say where this event looks: at={of.__name__}.{next(iter(of.model_fields))}",
+            f"Say where this event looks: at={of.__name__}.{next(iter((*of.__stream__.key, *of.model_fields)))}",
             window.place,
         )
     own = Column(of, field)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from stream_ml.language.expr import Expr
-from stream_ml.language.places import joined, refuse
+from stream_ml.language.places import joined, refuse, shown
 from stream_ml.language.spans import FOREVER, TILES, check_span, parse_ms, suffix
 from stream_ml.language.walk import columns, event_of, is_label, is_table, streams, windows
 
@@ -40,13 +40,13 @@ def source_of(what: object, *exprs: Expr) -> type[Any]:
         no_tables(expr)
     read = streams(*exprs)
     if not read:
-        refuse(f"{what!r} reads no column", "Gather a column or an expression of columns")
+        refuse(f"{what} reads no column", "Gather a column or an expression of columns")
     labels = [cls for cls in read if is_label(cls)]
     source = labels[0] if labels else read[0]
     foreign = [cls for cls in read if cls is not source and not (labels and cls is event_of(source))]
     if foreign:
         refuse(
-            f"{what!r} reads {source.__name__} and {foreign[0].__name__}: an aggregate gathers one stream",
+            f"{what} reads {source.__name__} and {foreign[0].__name__}: an aggregate gathers one stream",
             "Use columns of one stream, or of a label and its own event",
         )
     return source
@@ -73,7 +73,7 @@ def not_a_key(word: str, key: object, source: type[Any]) -> NoReturn:
     cls = event_of(source)
     fields = getattr(cls, "model_fields", {})
     example = f"{cls.__name__}.{key if isinstance(key, str) and key in fields else next(iter(fields), 'field')}"
-    refuse(f"{word}={key!r} is no column", f"Write {word}={example}, a tuple of columns, or by=None for all")
+    refuse(f"{word}={shown(key)} is no column", f"Write {word}={example}, a tuple of columns, or by=None for all")
 
 
 def check_options(

@@ -277,9 +277,12 @@ class Analysis:
         encoded = [name for _, block in self._plan.blocks for name in block.names]
         numbers = [name for name, column in columns.items() if isinstance(column, Column)]
         for j, name in enumerate(encoded):
-            for other in [*encoded[:j], *encoded[j + 1 :], *numbers]:
-                if other == name or other.startswith(f"{name}_"):
-                    raise NotCompiledError(step, f"one-hot columns of {name!r} may have the names of those of {other!r}")
+            others = [*encoded[:j], *encoded[j + 1 :]]
+            met = [one for one in others if one == name] + [
+                one for one in (*others, *numbers) if one.startswith(f"{name}_")
+            ]
+            if met:
+                raise NotCompiledError(step, f"one-hot columns of {name!r} may have the names of those of {met[0]!r}")
 
 
 def _range(block: Block) -> range:

@@ -15,7 +15,7 @@ from river import base, compose
 from stream_ml.errors import CorruptError, FormatError
 from stream_ml.model.graph import last_step, objects
 from stream_ml.model.spec import ANOMALY, BINARY, MULTICLASS, Answers, Input, Part, Tape, Texts
-from stream_ml.model.unpickle import dumps, functions_of, loads
+from stream_ml.model.unpickle import dumps, loads, own_names
 
 FORMAT: Final = 1
 KIND: Final = "river"
@@ -77,7 +77,7 @@ class RiverModel:
         self._task = task
         self._texts = texts
         self._target = target
-        self._functions = functions_of(estimator)
+        self._own = own_names(estimator)
         self._estimator = ordered(estimator)
         self._takes_weight = takes_weight(estimator)
         self._own_label = _has_own_label(estimator)
@@ -124,7 +124,7 @@ class RiverModel:
             raise CorruptError(f"the stored model is a {state.get('kind')!r} model and this one runs in river", cure)
         if int(state["format"]) > FORMAT:
             raise FormatError(f"the stored model has format {state['format']}", "Install a newer stream_ml")
-        loaded = loads(bytes(state["pickle"]), [*self._functions, *functions_of(self._estimator)])
+        loaded = loads(bytes(state["pickle"]), self._own)
         if type(loaded) is not type(self._estimator):
             raise CorruptError(f"the stored model is a {type(loaded).__name__}", "Reset the model")
         self._estimator = loaded

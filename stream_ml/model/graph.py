@@ -8,11 +8,11 @@ from typing import Any
 
 from river import base, compose
 
-Atom = (str, bytes, int, float, bool, complex, type(None), type)
+Atom = (str, bytes, int, float, bool, complex, type(None))
 
 
 def objects(root: Any) -> Iterator[Any]:
-    """Yield every river object and every function inside `root`, itself first, each once."""
+    """Yield every river object, function and class inside `root`, itself first, each once."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:
@@ -20,7 +20,7 @@ def objects(root: Any) -> Iterator[Any]:
         if isinstance(item, Atom) or id(item) in seen:
             continue
         seen.add(id(item))
-        if isinstance(item, types.FunctionType):
+        if isinstance(item, types.FunctionType | type):
             yield item
         elif isinstance(item, Mapping):
             waiting.extend(item.values())

@@ -2,7 +2,7 @@
 
 Bytes are only ever written to, and read from, the snapshot of this engine; nothing that crosses a log is pickled. Still,
 whoever can write the snapshot's file must not be able to run code: a name that is not a class of river's models, a plain
-container, a numpy array's parts or a function of the user's own estimator is refused.
+container, a numpy array's parts or something that the user's own estimator holds is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import io
 import pickle
-import random
 import types
 from collections.abc import Iterable
 from typing import Any, Final
@@ -35,6 +34,7 @@ NAMES: Final[dict[str, frozenset[str]]] = {
     "functools": frozenset(["partial"]),
     "itertools": frozenset("count cycle repeat chain".split()),
     "math": frozenset("exp log log1p log2 log10 sqrt pow sin cos tan tanh fabs floor ceil inf".split()),
+    "numbers": frozenset("Number Complex Real Rational Integral".split()),
     "random": frozenset(["Random"]),
     "statistics": frozenset(["NormalDist"]),
     "numpy": frozenset(
@@ -47,6 +47,7 @@ NAMES: Final[dict[str, frozenset[str]]] = {
     "numpy.random._pickle": frozenset("__randomstate_ctor __generator_ctor __bit_generator_ctor".split()),
     "numpy.random._mt19937": frozenset(["MT19937"]),
     "numpy.random._pcg64": frozenset(["PCG64"]),
+    "stream_ml.model.fallback": frozenset(["OrderedSelect"]),
     "river._river_rust.vectordict": frozenset(
         "euclidean_distance_dict euclidean_distance_tuple lazy_search_euclidean".split()
     ),
@@ -55,9 +56,16 @@ NAMES: Final[dict[str, frozenset[str]]] = {
 }
 
 
+Named = types.FunctionType | type
+
+
 def _is_model_class(found: Any) -> bool:
     parts = str(getattr(found, "__module__", "")).split(".")
     return isinstance(found, type) and parts[0] == "river" and len(parts) > 1 and parts[1] in PACKAGES
+
+
+def _is_model(item: Any) -> bool:
+    return not isinstance(item, Named) and _is_model_class(type(item))
 
 
 def _river(module: str, name: str) -> Any:
@@ -79,7 +87,7 @@ def _river(module: str, name: str) -> Any:
 def _method(owner: Any, name: str) -> Any:
     """Return a method of a river object or random generator, or `str.lower`: how pickle writes a bound method."""
     plain = owner is str and name == "lower"
-    if not (plain or _is_model_class(type(owner)) or isinstance(owner, random.Random)) or name.startswith("__"):
+    if not (plain or _is_model_class(type(owner)) or type(owner).__module__ == "random") or name.startswith("__"):
         raise CorruptError(f"the stored model asks for {type(owner).__name__}.{name}, which no river model needs", "Reset the model")
     return getattr(owner, name)
 
@@ -91,18 +99,18 @@ class Reader(pickle.Unpickler):
     ----------
     data
         The bytes.
-    functions
-        Functions that the user's estimator holds; a pickle may name them and no others.
+    own
+        Functions and classes that the user's estimator holds; a pickle may name them and no others.
     """
 
-    def __init__(self, data: bytes, functions: Iterable[types.FunctionType]) -> None:
+    def __init__(self, data: bytes, own: Iterable[Named]) -> None:
         super().__init__(io.BytesIO(data))
-        self._functions = {(f.__module__, f.__qualname__): f for f in functions}
+        self._own = {(item.__module__, item.__qualname__): item for item in own}
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a pickle names, or refuse it."""
-        if (module, name) in self._functions:
-            return self._functions[module, name]
+        if (module, name) in self._own:
+            return self._own[module, name]
         if (module, name) == ("builtins", "getattr"):
             return _method
         if name in NAMES.get(module, ()):
@@ -113,9 +121,9 @@ class Reader(pickle.Unpickler):
         raise CorruptError(f"the stored model names {module}.{name}, which no river model needs", "Reset the model")
 
 
-def functions_of(estimator: Any) -> list[types.FunctionType]:
-    """Return the user's functions inside an estimator (those of a FuncTransformer)."""
-    return [item for item in objects(estimator) if isinstance(item, types.FunctionType)]
+def own_names(estimator: Any) -> list[Named]:
+    """Return the functions and classes that the user put into an estimator, which its pickle will name."""
+    return [item if isinstance(item, Named) else type(item) for item in objects(estimator) if not _is_model(item)]
 
 
 def dumps(estimator: Any) -> bytes:
@@ -123,15 +131,15 @@ def dumps(estimator: Any) -> bytes:
     return pickle.dumps(estimator, protocol=5)
 
 
-def loads(data: bytes, functions: Iterable[types.FunctionType] = ()) -> Any:
+def loads(data: bytes, own: Iterable[Named] = ()) -> Any:
     """Return the estimator that `dumps` wrote.
 
     Parameters
     ----------
     data
         The bytes.
-    functions
-        The user's functions that may be named.
+    own
+        The user's functions and classes that may be named: `own_names` of the estimator.
 
     Raises
     ------
@@ -139,7 +147,7 @@ def loads(data: bytes, functions: Iterable[types.FunctionType] = ()) -> Any:
         The bytes name something that no river model needs, or are damaged.
     """
     try:
-        return Reader(data, functions).load()
+        return Reader(data, own).load()
     except CorruptError:
         raise
     except Exception as error:

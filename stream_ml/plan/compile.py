@@ -155,7 +155,7 @@ class Compiler:
         """Return a key as the reading event has it: columns of other streams become its own of the same name."""
         if isinstance(expr, Column) and not issubclass(self.event, expr.args[0]):
             return Column(self.event, expr.args[1])
-        if not isinstance(expr, Expr) or expr.op == "lookup" and isinstance(expr.args[1], Column) is False:
+        if not isinstance(expr, Expr) or isinstance(expr, Column):
             return expr
         args = tuple(arg if expr.op == "lookup" and i == 0 else self._seen(arg) for i, arg in enumerate(expr.args))
         return Expr.build(expr.op, args, expr.place)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BLOCK = 1024 * 1024
 #: A longer line is not a record; reading on would only fill the memory.
 LONGEST_LINE = 256 * 1024 * 1024
+STEP = 64
 GZIP = b"\x1f\x8b"
 MARK = b"\xef\xbb\xbf"
 
@@ -60,9 +61,11 @@ def _unpacked(file: BinaryIO, path: Path) -> Iterator[bytes]:
     member = zlib.decompressobj(wbits=31)
     packed = file.read(BLOCK)
     while packed:
+        before = member.copy()
         try:
             block = member.decompress(packed, BLOCK)
         except zlib.error as error:
+            yield from _up_to_the_damage(before, packed)
             cause = f"{path} is damaged: {error}"
             raise InputError(cause, "Copy it again; the rows before the damage were read") from None
         if block:
@@ -78,6 +81,15 @@ def _unpacked(file: BinaryIO, path: Path) -> Iterator[bytes]:
     if not member.eof:
         cause = f"{path} ends in the middle of its gzip data"
         raise InputError(cause, "Copy it again; the rows before the end were read")
+
+
+def _up_to_the_damage(member: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
+    """Unpack in small steps what can be unpacked."""
+    for at in range(0, len(packed), STEP):
+        try:
+            yield member.decompress(packed[at : at + STEP])
+        except zlib.error:
+            return
 
 
 def lines(path: Path) -> Iterator[list[bytes]]:

@@ -212,7 +212,8 @@ def _message(reason: Reason, kind: str, first: Any) -> str:
     if reason is Reason.NUMBER:
         return BEYOND.format(_short(str(given))) if type(given) is int else f"{_told(given)} is not a finite number"
     if kind in _CONSTRAINTS:
-        return f"{_CONSTRAINTS[kind].format_map(context)}, got {_told(given)}"
+        bounds = {key: int(one) if isinstance(one, float) and one.is_integer() else one for key, one in context.items()}
+        return f"{_CONSTRAINTS[kind].format_map(bounds)}, got {_told(given)}"
     if reason is Reason.TIME:
         why = str(context.get("error", "out of range"))
         return f"{_told(given)} is not a time: {why}"

@@ -86,7 +86,7 @@ MISTAKES: dict[str, str] = {
     "no_window_in_arithmetic": feature("a = Payment.amount / fn.mean(Payment.amount)"),
     "no_span": feature("a = fn.mean(Payment.amount).over(by=Payment.card)"),
     "no_by": feature('a = fn.mean(Payment.amount).over("1h")'),
-    "by_without_keyword": feature('a = fn.last(Chargeback.fraud).over(Payment.card)'),
+    "by_without_keyword": feature("a = fn.last(Chargeback.fraud).over(Payment.card)"),
     "string_key": feature('n = fn.count(Payment).over("1h", by="card")'),
     "empty_key": feature('n = fn.count(Payment).over("1h", by=())'),
     "window_keyword": feature('n = fn.count(Payment).over("1h", key=Payment.card)'),
@@ -256,9 +256,7 @@ MISTAKES: dict[str, str] = {
     "pipeline_weight_text": pipeline("features=Good, label=Chargeback.fraud, model=MODEL, weight=Payment.card"),
     "pipeline_threshold": pipeline("features=Good, label=Chargeback.fraud, model=MODEL, threshold=30"),
     "pipeline_pending": pipeline('features=Good, label=Chargeback.fraud, model=MODEL, pending="lots"'),
-    "pipeline_learning": pipeline(
-        'features=Good, label=Chargeback.fraud, model=MODEL, learning=Learning(sync="now")'
-    ),
+    "pipeline_learning": pipeline('features=Good, label=Chargeback.fraud, model=MODEL, learning=Learning(sync="now")'),
     "pipeline_monitor": pipeline("features=Good, label=Chargeback.fraud, model=MODEL, monitor=Monitor(every=0)"),
     # files
     "no_pipeline": "x = 1\n",
@@ -266,7 +264,7 @@ MISTAKES: dict[str, str] = {
         'one = Pipeline("one", features=Good, label=Chargeback.fraud, model=MODEL)\n'
         'two = Pipeline("two", features=Good, label=Chargeback.fraud, model=MODEL)\n'
     ),
-    "syntax": "class A(Features, of=Payment:\n    pass\n",
+    "syntax": "x = = 1\n",
     "no_module": "import there_is_no_such_module\n",
     "other_error": "x = 1 / 0\n",
 }

@@ -99,7 +99,7 @@ def test_received_never_goes_back(client: Client, url: str) -> None:
     assert received[2] == received[1] == last + 3_600_000
 
 
-class transaction_of:  # noqa: N801 - reads as a word
+class transaction_of:
     """A transaction over a second connection to the client's file."""
 
     def __init__(self, client: Client) -> None:
@@ -226,7 +226,9 @@ def test_a_record_says_where_it_was(client: Client) -> None:
     assert record == Record(1, "t", record.received, None, b'{"n":0}')
 
 
-def test_the_write_ahead_log_stays_bounded_while_somebody_reads(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_write_ahead_log_stays_bounded_while_somebody_reads(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("stream_ml.client.connection.WAL_BYTES", 1 << 20)
     wal = Path(f"{client.path}-wal")
     reader = client.batches(("t",), follow=True, size=10)

@@ -83,8 +83,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     assert isinstance(error, FormatError)
     assert error.exit is Exit.CORRUPT
     assert str(error) == (
-        f"{path} has format {FORMAT + 1}, newer than this version's {FORMAT}. "
-        "Upgrade: pip install --upgrade stream-ml"
+        f"{path} has format {FORMAT + 1}, newer than this version's {FORMAT}. Upgrade: pip install --upgrade stream-ml"
     )
 
 
@@ -162,6 +161,8 @@ def test_a_read_only_file_can_be_read_and_not_written(tmp_path: Path) -> None:
         wrote = as_nobody(TRY, f"sqlite:///{path}", "produce")
         assert wrote.stdout.startswith("StorageError"), wrote
         assert "ro.db is read only. Change its permissions" in wrote.stdout
+        read = as_nobody(TRY, f"sqlite:///{path}", "consume")
+        assert read.stdout == "[{'n': 0}, {'n': 1}, {'n': 2}]\n", read
         missing = as_nobody(TRY, f"sqlite:///{tmp_path}/none.db", "produce")
         assert missing.stdout.startswith("StorageError"), missing
         assert "none.db cannot be opened" in missing.stdout

@@ -31,11 +31,11 @@ TIMES = ("datetime_", "timezone_", "date_", "time_")
 
 
 class Dead(Exception):
-    """A record that is refused, and why."""
+    """A record that is refused: why, and where in it."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, path: str = "$") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.path = reason, path
 
 
 class Record:
@@ -71,22 +71,26 @@ def decode(cls: type[BaseModel], value: dict[str, Any] | bytes, present: tuple[s
     number beyond 2^53 or one of `present` is null.
     """
     text = value if isinstance(value, bytes) else json.dumps(value).encode()
+    reason = "empty"
     if not text.strip():
-        reason = "empty"
         raise Dead(reason)
     try:
         model = cls.model_validate_json(text)
     except ValidationError as error:
-        raise Dead(reason_of(cls, error.errors()[0], present)) from None
+        first = error.errors()[0]
+        field = [str(part) for part in first["loc"][:1]]
+        raise Dead(reason_of(cls, first, present), ".".join(["$", *field])) from None
     raw = {name: getattr(model, name) for name in cls.model_fields}
     given = json.loads(text)
-    said = [given.get(field.alias or name) for name, field in cls.model_fields.items()]
-    if not all(countable(x) for x in (*raw.values(), *said)):
-        reason = "number"
-        raise Dead(reason)
-    if any(raw[name] is None for name in present):
-        reason = "null_key"
-        raise Dead(reason)
+    aliases = {name: field.alias or name for name, field in cls.model_fields.items()}
+    reason = "number"
+    for name, alias in aliases.items():
+        if not (countable(raw[name]) and countable(given.get(alias))):
+            raise Dead(reason, f"$.{alias}")
+    reason = "null_key"
+    for name in present:
+        if raw[name] is None:
+            raise Dead(reason, f"$.{aliases[name]}")
     return Record(cls, raw)
 
 

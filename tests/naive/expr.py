@@ -17,6 +17,7 @@ import xxhash
 
 from stream_ml.kernels import math as plain_math
 from stream_ml.language.expr import Expr
+from stream_ml.language.kinds import Kind, kind
 
 from .windows import Key, Value
 
@@ -30,7 +31,7 @@ class Scope(Protocol):
 
     def column(self, cls: type, name: str) -> Value: ...
 
-    def lookup(self, cls: type, name: str, key: Key | None) -> Value: ...
+    def lookup(self, column: Expr, keys: tuple[Expr, ...]) -> Value: ...
 
     def window(self, expr: Expr) -> Value: ...
 
@@ -44,8 +45,7 @@ def evaluate(e: Any, scope: Scope) -> Value:
     if e.op in ("over", "before"):
         return scope.window(e)
     if e.op == "lookup":
-        column, *key = e.args
-        return scope.lookup(column.args[0], column.args[1], key_of(tuple(key), scope))
+        return scope.lookup(e.args[0], e.args[1:])
     if e.op == "hashed":
         h = hash_of(e.args[0], scope)
         return None if h is None else float(h % int(e.args[1]))
@@ -109,9 +109,11 @@ def three_valued(op: str, a: Value, b: Value) -> Value:
     return None if a is None or b is None else truth(not decisive)
 
 
-def text_of(x: float | str) -> str:
-    """Return what a category is called: text as it is, a number category without a decimal point."""
-    return x if isinstance(x, str) else str(int(x))
+def text_of(e: Any, x: float | str) -> str:
+    """Return what a category is called: text as it is, True or False, a number without a decimal point."""
+    if isinstance(x, str):
+        return x
+    return str(bool(x)) if kind(e) is Kind.BOOL else str(int(x))
 
 
 # choice: arguments are not all evaluated, or missing ones do not decide alone
@@ -130,7 +132,8 @@ def _isin(e: Expr, scope: Scope) -> Value:
 
 def _cross(e: Expr, scope: Scope) -> Value:
     parts = [evaluate(a, scope) for a in e.args]
-    return None if None in parts else "|".join(text_of(p) for p in parts if p is not None)
+    texts = [text_of(a, part) for a, part in zip(e.args, parts, strict=True) if part is not None]
+    return "|".join(texts) if len(texts) == len(parts) else None
 
 
 CHOICES: dict[str, Callable[[Expr, Scope], Value]] = {"when": _when, "isin": _isin, "cross": _cross}

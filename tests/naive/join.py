@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .decode import Record
+from .scopes import Tables
 from .windows import Value
 
 #: Order of deadlines that are due at the same moment.
@@ -24,6 +25,8 @@ class Waiting:
         Index into the predictions.
     open
         Whether its label may still join.
+    tables
+        The look-up tables as they were when it came.
     """
 
     id: Any
@@ -33,6 +36,7 @@ class Waiting:
     row: int
     asked: bool
     open: bool
+    tables: Tables
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from stream_ml.language.declare import Label
@@ -37,7 +38,7 @@ class Naive:
         self.label_spec: Any = self.label.__stream__ if self.label is not None else None
         self.tables = Tables()
         self.table_classes = self._tables()
-        self.join = Join(self.label_spec.wait_ms if self.label is not None else self.spec.lateness_ms)
+        self.join = Join(self.label_spec.wait_ms if self.label_spec is not None else self.spec.lateness_ms)
         self.now = -(1 << 62)
         self.arrival = 0
         self.newest: dict[type, int] = {}
@@ -78,11 +79,10 @@ class Naive:
         for cls in self.others:
             if cls.__stream__.topic == topic:
                 self._other(cls, topic, value, offset)
-        label = self._decode_label(topic, value, offset)
         if topic == self.spec.topic:
-            self._event(topic, value, offset, label)
-        elif label is not None:
-            self._arrived(label)
+            self._event(topic, value, offset)
+        else:
+            self._arrived(self._decode_label(topic, value, offset))
 
     def tick(self, moment: int) -> None:
         """Every record received before this moment has been fed: fire the deadlines that it passes."""
@@ -91,21 +91,29 @@ class Naive:
             self._fire(deadline)
 
     def _decode(self, cls: Any, role: str, value: Any, names: tuple[str, ...], place: tuple[str, int]) -> Record | None:
-        """Return the record as its class, or bury it; the names are of fields that must not be null."""
-        try:
-            record = decode(cls, value, names)
-            spec = cls.__stream__
-            if role in ("event", "other") and record.time(spec.time) > self.now + spec.ahead_ms:
-                reason = "ahead"
-                raise Dead(reason)
-        except Dead as dead:
-            self._bury(place[0], place[1], role, dead.reason)
-            return None
-        return record
+        """Return the record as its class, or bury it; the names are of fields that must not be null.
 
-    def _bury(self, topic: str, offset: int, role: str, reason: str) -> None:
-        self.dead.append(DeadLetter(topic, offset, role, reason, self.now))
-        self.counters[f"dead_{reason}"] += 1
+        A record that is an event and a label too, refused as both for the same reason and field, is buried once.
+        """
+        try:
+            return decode(cls, value, names)
+        except Dead as dead:
+            letter = DeadLetter(*place, role, dead.reason, dead.path, self.now)
+            if not (role == "label" and self.dead and self.dead[-1] == replace(letter, role="event")):
+                self._bury(letter)
+            return None
+
+    def _ahead(self, cls: Any, role: str, record: Record, place: tuple[str, int]) -> bool:
+        """Return whether a record is dated too far ahead of its received time; then it is buried."""
+        spec = cls.__stream__
+        if record.time(spec.time) <= self.now + spec.ahead_ms:
+            return False
+        self._bury(DeadLetter(*place, role, "ahead", f"$.{cls.model_fields[spec.time].alias or spec.time}", self.now))
+        return True
+
+    def _bury(self, letter: DeadLetter) -> None:
+        self.dead.append(letter)
+        self.counters[f"dead_{letter.reason}"] += 1
 
     # tables and other streams
 
@@ -120,7 +128,7 @@ class Naive:
         """Take a record of another stream of events: it only feeds windows."""
         spec = cls.__stream__
         record = self._decode(cls, "other", value, present(spec), (topic, offset))
-        if record is None:
+        if record is None or self._ahead(cls, "other", record, (topic, offset)):
             return
         self.counters["other"] += 1
         if spec.id is not None:
@@ -148,22 +156,28 @@ class Naive:
 
     # events
 
-    def _event(self, topic: str, value: Any, offset: int, label: LabelRecord | None) -> None:
+    def _event(self, topic: str, value: Any, offset: int) -> None:
         """Take an event; of its own topic's label: `on=` answers others before it, an id's comes after it.
 
-        A refused event does not keep its record's label from being heard; a duplicate does, it changes nothing.
+        A duplicate changes nothing: its record's label is not heard. One that is refused does not keep it from being
+        heard, but where it is dated too far ahead, its id is taken and the label is one by `on=`.
         """
-        spec = self.spec
+        spec, place = self.spec, (topic, offset)
         self.counters["events"] += 1
-        record = self._decode(self.event, "event", value, present(spec), (topic, offset))
-        if record is not None and spec.id is not None and self.join.find(record.name(spec.id), self.now) is not None:
+        record = self._decode(self.event, "event", value, present(spec), place)
+        label = self._decode_label(topic, value, offset)
+        named = spec.id is not None and record is not None
+        taken = named and record is not None and self.join.find(record.name(spec.id), self.now) is not None
+        by_id = label is not None and self.label_spec.on is None
+        if not by_id and not taken:
+            self._arrived(label)
+        ahead = record is not None and self._ahead(self.event, "event", record, place)
+        if taken and not ahead:
             self.counters["duplicate"] += 1
             return
-        if label is not None and self.label_spec.on is not None:
-            self._arrived(label)
-        if record is not None:
+        if record is not None and not ahead:
             self._answer(record, f"{topic}/0/{offset}")
-        if label is not None and self.label_spec.on is None:
+        if by_id:
             self._arrived(label)
 
     def _answer(self, record: Record, place: str) -> None:
@@ -200,7 +214,9 @@ class Naive:
         if asked:
             self.order.append(("predict", name))
         last = len(self.predictions) - 1
-        waiting = Waiting(name, record, self.now, self.arrival, last, asked, open=self.label is not None)
+        waiting = Waiting(
+            name, record, self.now, self.arrival, last, asked, open=self.label is not None, tables=self.tables.copy()
+        )
         self.join.taken[name] = waiting
         if asked and p.label is None:
             self._example(waiting, self.now, "none", None, 1.0)
@@ -242,8 +258,10 @@ class Naive:
         record = self._decode(self.label, "label", value, (*by, *keys), (topic, offset))
         return None if record is None else LabelRecord(record, self.now, self.arrival, topic, offset)
 
-    def _arrived(self, label: LabelRecord) -> None:
-        """Take a label record: at once, or when its delay has passed."""
+    def _arrived(self, label: LabelRecord | None) -> None:
+        """Take a label record, if there is one: at once, or when its delay has passed."""
+        if label is None:
+            return
         self.counters["labels"] += 1
         delay = self.label_spec.delay_ms
         if delay:
@@ -284,8 +302,7 @@ class Naive:
             if self.join.held.get(name) is what:
                 del self.join.held[name]
                 self.counters["unmatched"] += 1
-                self.counters["dead_unmatched"] += 1
-                self.dead.append(DeadLetter(what.topic, what.offset, "label", "unmatched", what.received))
+                self._bury(DeadLetter(what.topic, what.offset, "label", "unmatched", "$", what.received))
 
     def _silence(self, event: Waiting, moment: int) -> None:
         silence = self.label_spec.silence
@@ -299,7 +316,7 @@ class Naive:
         """Close an event with its outcome: the example, then the label-fed windows."""
         event.open = False
         self.counters["joined" if fate == "label" else "silence"] += 1
-        scope = OutcomeScope(self.tables, event.event, label)
+        scope = OutcomeScope(self.tables, event.tables, event.event, label)
         p = self.pipeline
         if event.asked and p.label is not None:
             target = serve(p.label, evaluate(p.label, scope))

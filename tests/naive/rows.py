@@ -68,12 +68,13 @@ class Example:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A record that was refused: which, as what (event, label, table, other), why, and the moment."""
+    """A record that was refused: which, as what (event, label, table, other), why, where in it, and the moment."""
 
     topic: str
     offset: int
     role: str
     reason: str
+    path: str
     received: int
 
 

@@ -17,10 +17,18 @@ class Tables:
     def __init__(self) -> None:
         self.rows: dict[type, dict[Key, Record]] = {}
 
+    def copy(self) -> Tables:
+        """Return the tables as they are now."""
+        made = Tables()
+        made.rows = {cls: dict(rows) for cls, rows in self.rows.items()}
+        return made
+
     def put(self, cls: type, key: Key, record: Record) -> None:
         self.rows.setdefault(cls, {})[key] = record
 
-    def lookup(self, cls: type, name: str, key: Key | None) -> Value:
+    def look_up(self, column: Expr, key: Key | None) -> Value:
+        """Return a column of the row of a key; missing where there is none, or the key is missing."""
+        cls, name = column.args
         record = self.rows.get(cls, {}).get(key) if key is not None else None
         return record.value(name) if record is not None else None
 
@@ -35,8 +43,8 @@ class RowScope:
     def column(self, cls: type, name: str) -> Value:
         return self.event.value(name)
 
-    def lookup(self, cls: type, name: str, key: Key | None) -> Value:
-        return self.tables.lookup(cls, name, key)
+    def lookup(self, column: Expr, keys: tuple[Expr, ...]) -> Value:
+        return self.tables.look_up(column, key_of(keys, self))
 
     def window(self, expr: Expr) -> Value:
         message = f"{expr!r}: no window can be read here"
@@ -44,14 +52,23 @@ class RowScope:
 
 
 class OutcomeScope(RowScope):
-    """Columns of a label and of the event that it answers; look-ups as of the moment it becomes known."""
+    """Columns of a label and of the event that it answers.
 
-    def __init__(self, tables: Tables, event: Record, label: Record) -> None:
+    A look-up by the event's columns alone gives what it gave when the event came; one by a column of the label gives
+    what it gives when the outcome becomes known.
+    """
+
+    def __init__(self, tables: Tables, then: Tables, event: Record, label: Record) -> None:
         super().__init__(tables, event)
+        self.then = then
         self.label = label
 
     def column(self, cls: type, name: str) -> Value:
         return self.label.value(name) if issubclass(self.label.cls, cls) else self.event.value(name)
+
+    def lookup(self, column: Expr, keys: tuple[Expr, ...]) -> Value:
+        of_label = any(issubclass(self.label.cls, cls) for key in keys for cls in columns_of(key))
+        return (self.tables if of_label else self.then).look_up(column, key_of(keys, self))
 
 
 class Feeding:

@@ -1,5 +1,8 @@
 """One topic: a visit is the return that earlier visits of its user waited for, a while later; else silence."""
 
+# mypy: disable-error-code="operator, arg-type"
+# A column that may be missing takes part in arithmetic; a type checker sees `float | None`.
+
 from datetime import datetime
 
 from river import linear_model, preprocessing

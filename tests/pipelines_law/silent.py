@@ -1,5 +1,8 @@
 """A label by id, with silence: label-fed windows of every sort, a weight, slices, a `when` that skips some events."""
 
+# mypy: disable-error-code="operator, arg-type"
+# A column that may be missing takes part in arithmetic; a type checker sees `float | None`.
+
 from datetime import datetime
 
 from river import linear_model, preprocessing

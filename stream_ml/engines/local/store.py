@@ -259,7 +259,9 @@ class Store:
 
     def _column(self, query: str, bound: int) -> list[int]:
         with failures(self.path):
-            return [cast("int", value) for (value,) in self.connection.execute(query, (self.pipeline, bound)).fetchall()]
+            return [
+                cast("int", value) for (value,) in self.connection.execute(query, (self.pipeline, bound)).fetchall()
+            ]
 
     def _delete(self, statement: str, bound: int) -> None:
         with failures(self.path), transaction(self.connection):

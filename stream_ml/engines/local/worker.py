@@ -226,7 +226,7 @@ class Worker:
         return orjson.dumps(self.status(), option=orjson.OPT_NON_STR_KEYS)
 
     def status(self) -> dict[str, Any]:
-        """What `stream-ml status` shows of this worker: where it is and its counters."""
+        """Tell what `stream-ml status` shows of this worker: where it is and its counters."""
         return {
             "position": self.reader.position,
             "topics": list(self.session.topics),

@@ -1,0 +1,1 @@
+"""The learner: examples in order; it scores, learns, measures and watches."""

@@ -1,0 +1,77 @@
+"""The records of one turn in the order in which they are fed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.schema.verdict import Bad
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Records of one source, in its order.
+
+    Parameters
+    ----------
+    source
+        Name of the log they come from.
+    first, end
+        First offset and one past the last, as the source numbers them.
+    cap
+        The engine's clock when they were fetched, epoch ms: no received time counts for more.
+    topics
+        Topic of each record.
+    offsets, received
+        int64[n]: place in the source, the log's time stamp (epoch ms).
+    keys, values
+        Bytes of each record; a null value is b"".
+    bad
+        Records that the source itself could not read, such as damaged rows of a file.
+    """
+
+    source: str
+    first: int
+    end: int
+    cap: int
+    topics: Sequence[str]
+    offsets: NDArray[np.int64]
+    received: NDArray[np.int64]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes]
+    bad: tuple[Bad, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """Records in merged order, with the received time that counts.
+
+    Parameters
+    ----------
+    topics
+        Number of each record's topic in `names`.
+    received
+        int64[n], never going back.
+    """
+
+    names: tuple[str, ...]
+    topics: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    received: NDArray[np.int64]
+    values: Sequence[bytes]
+    bad: tuple[Bad, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """Records for one topic."""
+
+    topic: str
+    keys: list[str | None]
+    values: list[bytes]

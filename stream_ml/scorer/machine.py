@@ -1,0 +1,228 @@
+"""The scorer as a machine: records in, batches of operations with their features out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.features.machine import FeatureMachine, Slots
+from stream_ml.features.spec import OUTCOMES, OWN
+from stream_ml.kernels import join, moves
+from stream_ml.schema.records import Fed
+from stream_ml.schema.symbols import Symbols
+from stream_ml.scorer.intake import Intake, Taken
+from stream_ml.scorer.spec import ScorerSpec
+from stream_ml.scorer.store import ASKED, AT, LATE, RECEIVED, SILENT, Store
+
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+#: Operations carried out at once.
+CAPACITY = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a label came from, kept while it waits so that it can become a dead letter."""
+
+    topic: str
+    offset: int
+    received: int
+    raw: bytes
+
+
+@dataclass(slots=True)
+class Batch:
+    """One batch of operations with everything computed but the model's part.
+
+    Parameters
+    ----------
+    ops
+        int64[g, 9] (kernels.join).
+    events, outcomes
+        Operations that are events, and known outcomes of asked events whose target is there.
+    asked
+        Which of the events are asked for a prediction.
+    target, weight
+        Of each outcome.
+    unmatched, ahead
+        (operation, origin) of expired labels; operations of events dated too far ahead.
+    taken
+        The records of the turn.
+    """
+
+    ops: I8
+    taken: Taken
+    events: I8
+    asked: NDArray[np.bool_]
+    outcomes: I8
+    target: F8
+    weight: F8
+    no_target: int
+    unmatched: list[Origin] = field(default_factory=list)
+    ahead: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Scorer:
+    """Decode, features and join of one partition.
+
+    Order of calls: :meth:`take` with the records of a turn, then :meth:`batches`; the caller scores each batch before it
+    asks for the next.
+    """
+
+    def __init__(self, spec: ScorerSpec, symbols: Symbols, capacity: int = CAPACITY) -> None:
+        self.spec = spec
+        self.symbols = symbols
+        self.store = Store(spec, capacity)
+        self.intake = Intake(spec, symbols, self.store)
+        self.features = FeatureMachine(spec.features, symbols, capacity)
+        self.origins: dict[int, Origin] = {}
+        self.now = 0
+        self._saved = np.array(spec.saved, np.int64)
+        self._time = next(
+            (s.register for s in spec.features.sources if s.stream == OWN and s.field == spec.streams[0].time), 0
+        )
+
+    @property
+    def registers(self) -> F8:
+        """The registers of the last batch."""
+        return self.features.registers
+
+    def take(self, fed: Fed, tick: int | None = None) -> Taken:
+        """Decode the records of a turn; their received times never go back."""
+        return self.intake.take(fed, tick)
+
+    def batches(self, taken: Taken) -> Iterator[Batch]:
+        """Carry the records out, a batch of operations at a time."""
+        store, records = self.store, taken.records
+        begin = 0
+        fresh = dict(zip(taken.labels.tolist(), range(taken.labels.size), strict=True)) if taken.labels.size else {}
+        while begin < records.shape[0]:
+            store.make_room()
+            marks = self.marks()
+            begin = join.join(
+                records, begin, store.ops, store.ring, store.ids, store.waiting, store.early, store.labels, store.queues,
+                store.stacks, store.streams, store.scalars, store.params, store.counters,
+            )  # fmt: skip
+            count = int(store.scalars[join.NOPS])
+            if count:
+                ops = store.ops[:count]
+                yield self._batch(ops, taken, marks, fresh)
+                self.now = max(self.now, int(ops[-1, join.OP_MOMENT]))
+                self.features.forget(count, self.marks())
+            self._release()
+        if records.shape[0]:
+            self.now = max(self.now, int(records[-1, join.RECEIVED]))
+        self._hold(taken, fresh)
+
+    def marks(self) -> I8:
+        """Return for each stream the oldest moment that a reader may still ask for."""
+        marks = self.store.streams[:, join.S_NEWEST] - self.store.streams[:, join.S_LATENESS]
+        if marks.size > OUTCOMES:
+            marks[OUTCOMES] = self.now
+        return marks
+
+    def _batch(self, ops: I8, taken: Taken, marks: I8, fresh: dict[int, int]) -> Batch:
+        kinds = ops[:, join.OP]
+        events = np.flatnonzero(kinds == join.OP_EVENT)
+        outcomes = np.flatnonzero(kinds == join.OP_OUTCOME)
+        self.features.begin(ops.shape[0])
+        self._lay(ops, taken, events, outcomes, kinds)
+        store, registers = self.store, self.features.registers
+        event_slots = np.ascontiguousarray(ops[events, join.OP_SLOT])
+        outcome_slots = np.ascontiguousarray(ops[outcomes, join.OP_SLOT])
+        self.features.run(ops, Slots(store.kept, events, event_slots, outcomes, outcome_slots), marks)
+        moves.save(registers, self._saved, events, event_slots, store.kept, self.spec.first_saved)
+        asked = self._asked(events)
+        own = store.own
+        store.kept[event_slots, own + AT] = registers[self._time, events]
+        store.kept[event_slots, own + RECEIVED] = ops[events, join.OP_MOMENT]
+        store.kept[event_slots, own + LATE] = ops[events, join.OP_LATE]
+        store.kept[event_slots, own + ASKED] = asked
+        batch = Batch(ops, taken, events, asked, outcomes[:0], np.zeros(0), np.zeros(0), 0)
+        self._outcomes(batch, outcomes, outcome_slots)
+        for at in np.flatnonzero(kinds >= join.OP_UNMATCHED).tolist():
+            row = int(ops[at, join.OP_ROW])
+            if kinds[at] == join.OP_UNMATCHED:
+                batch.unmatched.append(self.origins.pop(row, None) or self._origin(taken, fresh[row]))
+            else:
+                batch.ahead.append((int(ops[at, join.OP_STREAM]), row))
+        return batch
+
+    def _asked(self, events: I8) -> NDArray[np.bool_]:
+        if self.spec.when < 0:
+            return np.ones(events.size, np.bool_)
+        return self.features.registers[self.spec.when, events] == 1.0
+
+    def _outcomes(self, batch: Batch, outcomes: I8, slots: I8) -> None:
+        """Keep the outcomes that give an example: asked for, and with a target."""
+        if self.spec.target is None or not outcomes.size:
+            return
+        registers = self.features.registers
+        target = registers[self.spec.target.register, outcomes]
+        asked = self.store.kept[slots, self.store.own + ASKED] == 1.0
+        there = ~np.isnan(target)
+        batch.no_target = int((asked & ~there).sum())
+        good = asked & there
+        batch.outcomes, batch.target = outcomes[good], target[good]
+        weight = registers[self.spec.weight, outcomes][good] if self.spec.weight >= 0 else np.ones(int(good.sum()))
+        batch.weight = weight
+
+    def _lay(self, ops: I8, taken: Taken, events: I8, outcomes: I8, kinds: I8) -> None:
+        """Lay the columns of a batch's records into the registers."""
+        registers = self.features.registers
+        for number, columns in taken.columns.items():
+            if number == OUTCOMES:
+                continue
+            if number == OWN:
+                at = events
+            else:
+                rows_of = (kinds == join.OP_OTHER) | (kinds == join.OP_TABLE)
+                at = np.flatnonzero(rows_of & (ops[:, join.OP_STREAM] == number))
+            rows = ops[at, join.OP_ROW]
+            for register, column in columns.items():
+                registers[register, at] = column[rows]
+        if outcomes.size:
+            labels = np.maximum(ops[outcomes, join.OP_ROW], SILENT)
+            for j, (_, register, _) in enumerate(self.spec.streams[1].columns):
+                registers[register, outcomes] = self.store.label_values[labels, j]
+
+    def _origin(self, taken: Taken, row: int) -> Origin:
+        record = int(taken.index[OUTCOMES][row])
+        fed = taken.fed
+        name = fed.names[int(fed.topics[record])]
+        return Origin(name, int(fed.offsets[record]), int(fed.received[record]), fed.values[record])
+
+    def _release(self) -> None:
+        """Forget where labels came from whose place has just become free."""
+        if self.origins:
+            for label in self.store.stacks[3, : int(self.store.scalars[join.LFREED])].tolist():
+                self.origins.pop(label, None)
+
+    def _hold(self, taken: Taken, fresh: dict[int, int]) -> None:
+        """Remember where the turn's labels that still wait came from."""
+        if not taken.labels.size:
+            return
+        states = self.store.labels[taken.labels, join.L_STATE]
+        waits = (states == join.L_HELD) | (states == join.L_DELAYED)
+        for row in np.flatnonzero(waits).tolist():
+            self.origins[int(taken.labels[row])] = self._origin(taken, row)
+
+    def codes(self) -> Iterator[NDArray[np.generic]]:
+        """Yield arrays of the symbol codes in use."""
+        yield from self.features.codes()
+        yield self.intake.silent_codes()
+        store, spec = self.store, self.spec
+        top = int(store.scalars[join.SLOTS])
+        yield store.kept[:top]
+        yield store.label_values[: store.label_top]
+        seqs = np.arange(int(store.scalars[join.TAIL]), int(store.scalars[join.HEAD]))
+        ring = store.ring[seqs & (store.ring.shape[0] - 1)]
+        if spec.id is not None and spec.id.kind == "text":
+            yield np.ascontiguousarray(ring[:, join.R_WORD]).view(np.float64)
+            yield np.ascontiguousarray(store.labels[: store.label_top, join.L_WORD]).view(np.float64)
+        if spec.join is not None and spec.join.on:
+            yield np.ascontiguousarray(ring[:, join.R_ON]).view(np.float64)
+            yield np.ascontiguousarray(store.labels[: store.label_top, join.L_WORD]).view(np.float64)

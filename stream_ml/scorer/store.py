@@ -1,0 +1,178 @@
+"""What the join remembers: events that wait, labels that wait, and their slots."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.kernels import join, table
+from stream_ml.kernels.memory import grown, reserve
+from stream_ml.scorer.spec import ScorerSpec
+
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+#: The scorer's own columns of a slot, behind the saved registers.
+AT, RECEIVED, LATE, ASKED, SCORE, PREDICTED, VERSION = range(7)
+OWN_COLUMNS = 7
+SILENT = 0
+RING_COLUMNS = 8
+
+
+class Store:
+    """Arrays of the join kernel, and room for one more batch in each.
+
+    Order of calls in a turn: :meth:`labels_for` once, then :meth:`make_room` before each call of the kernel.
+    """
+
+    def __init__(self, spec: ScorerSpec, capacity: int) -> None:
+        self.capacity = capacity
+        self.width = spec.first_saved + len(spec.saved) + OWN_COLUMNS
+        self.own = spec.first_saved + len(spec.saved)
+        label = next((stream for stream in spec.streams if stream.role == "label"), None)
+        self.label_columns = len(label.columns) if label else 0
+        self.ops = np.zeros((capacity, 9), np.int64)
+        self.ring = np.zeros((4 * capacity, RING_COLUMNS), np.int64)
+        self.ids = np.zeros((8 * capacity, 2), np.int64)
+        self.waiting = np.zeros((8 * capacity, 2), np.int64)
+        self.early = np.zeros((1024, 2), np.int64)
+        self.labels = np.zeros((1024, 4), np.int64)
+        self.label_values = np.full((1024, max(self.label_columns, 1)), np.nan)
+        self.queues = np.zeros((2, 1024), np.int64)
+        self.stacks = np.zeros((4, 8 * capacity), np.int64)
+        self.scalars = np.zeros(14, np.int64)
+        self.counters = np.zeros(len(join.COUNTERS), np.int64)
+        self.streams = np.zeros((max(stream.number for stream in spec.streams) + 1, 3), np.int64)
+        self.streams[:, join.S_NEWEST] = join.NOTHING
+        for stream in spec.streams:
+            self.streams[stream.number, join.S_LATENESS] = stream.lateness_ms
+            self.streams[stream.number, join.S_AHEAD] = stream.ahead_ms
+        self._space: F8 = reserve(self.width * 2 * capacity, np.float64)
+        self.kept = self._space[: self.width * 2 * capacity].reshape(-1, self.width)
+        self.label_top = 1
+        self.params = self._params(spec)
+
+    def _params(self, spec: ScorerSpec) -> I8:
+        own = spec.streams[0]
+        declared = spec.join
+        params = np.zeros(8, np.int64)
+        params[join.HAS_ID] = int(own.id is not None)
+        params[join.HORIZON] = own.lateness_ms if own.id is not None else 0
+        params[join.BUDGET] = 1 << 40
+        if declared is not None:
+            params[join.WAIT] = params[join.HORIZON] = declared.wait_ms
+            params[join.DELAY] = declared.delay_ms
+            params[join.HAS_LABEL] = 1
+            params[join.BY_ON] = int(declared.on is not None)
+            params[join.SILENCE] = int(declared.silence is not None)
+            params[join.BUDGET] = max(declared.budget // self.bytes_each(spec), 1)
+        return params
+
+    @staticmethod
+    def bytes_each(spec: ScorerSpec) -> int:
+        """Return the bytes that one waiting event takes, its id's text apart."""
+        return 8 * (spec.first_saved + len(spec.saved) + OWN_COLUMNS + RING_COLUMNS + 6)
+
+    @property
+    def pending(self) -> int:
+        """How many events wait for their label."""
+        return int(self.scalars[join.LIVE])
+
+    @property
+    def remembered(self) -> int:
+        """How many events stand in the ring: waiting, or answered within the horizon."""
+        return int(self.scalars[join.HEAD] - self.scalars[join.TAIL])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use."""
+        slots = int(self.scalars[join.SLOTS]) * self.width * 8
+        return slots + self.ring.nbytes + self.ids.nbytes + self.labels.nbytes + self.label_values.nbytes
+
+    def labels_for(self, n: int) -> I8:
+        """Return n free places for labels."""
+        free = int(self.scalars[join.LFREE])
+        taken = min(free, n)
+        places = np.empty(n, np.int64)
+        places[:taken] = self.stacks[2, free - taken : free]
+        self.scalars[join.LFREE] = free - taken
+        places[taken:] = self.label_top + np.arange(n - taken)
+        self.label_top += n - taken
+        if self.label_top > self.labels.shape[0]:
+            self._more_labels(2 * self.label_top)
+        self.labels[places] = (0, 0, -1, join.L_FRESH)
+        waiting = int(self.scalars[join.D_HEAD] - self.scalars[join.D_TAIL])
+        held = int(self.scalars[join.H_HEAD] - self.scalars[join.H_TAIL])
+        self._queue_room(max(waiting, held) + n)
+        if 2 * (held + n + 1) > self.early.shape[0]:
+            self.early = _wider(self.early, 4 * (held + n))
+        return places
+
+    def _more_labels(self, rows: int) -> None:
+        labels = np.zeros((rows, 4), np.int64)
+        labels[: self.labels.shape[0]] = self.labels
+        values = np.full((rows, self.label_values.shape[1]), np.nan)
+        values[: self.label_values.shape[0]] = self.label_values
+        self.labels, self.label_values = labels, values
+        self._stack_room(rows)
+
+    def _stack_room(self, n: int) -> None:
+        if n > self.stacks.shape[1]:
+            stacks = np.zeros((4, 2 * n), np.int64)
+            stacks[:, : self.stacks.shape[1]] = self.stacks
+            self.stacks = stacks
+
+    def _queue_room(self, n: int) -> None:
+        size = self.queues.shape[1]
+        if n + 1 < size:
+            return
+        wider = np.zeros((2, _power(2 * n + 2)), np.int64)
+        for row, (tail, head) in enumerate(((join.D_TAIL, join.D_HEAD), (join.H_TAIL, join.H_HEAD))):
+            for at in range(int(self.scalars[tail]), int(self.scalars[head])):
+                wider[row, at & (wider.shape[1] - 1)] = self.queues[row, at & (size - 1)]
+        self.queues = wider
+
+    def make_room(self) -> None:
+        """See that one more batch of operations fits everywhere."""
+        remembered = self.remembered + self.capacity
+        if remembered > self.ring.shape[0]:
+            self._wider_ring(_power(2 * remembered))
+        if 2 * (remembered + 1) > self.ids.shape[0]:
+            self.ids = _wider(self.ids, 4 * remembered)
+        if 2 * (self.pending + self.capacity + 1) > self.waiting.shape[0]:
+            self.waiting = _wider(self.waiting, 4 * (self.pending + self.capacity))
+        slots = int(self.scalars[join.SLOTS]) + self.capacity
+        if slots > self.kept.shape[0]:
+            self._space = grown(self._space, self.width * 2 * slots)
+            self.kept = self._space[: self.width * 2 * slots].reshape(-1, self.width)
+        self._stack_room(slots + 2)
+
+    def _wider_ring(self, rows: int) -> None:
+        ring = np.zeros((rows, RING_COLUMNS), np.int64)
+        seqs = np.arange(int(self.scalars[join.TAIL]), int(self.scalars[join.HEAD]))
+        ring[seqs & (rows - 1)] = self.ring[seqs & (self.ring.shape[0] - 1)]
+        self.ring = ring
+
+    def due(self) -> int | None:
+        """Return the first moment at which a tick would let a deadline pass."""
+        found = []
+        scalars, params = self.scalars, self.params
+        mask = self.queues.shape[1] - 1
+        if scalars[join.D_TAIL] < scalars[join.D_HEAD]:
+            found.append(self.labels[self.queues[0, scalars[join.D_TAIL] & mask], join.L_KNOWN])
+        if params[join.HAS_LABEL] and scalars[join.TAIL] < scalars[join.HEAD]:
+            last = self.ring.shape[0] - 1
+            found.append(self.ring[scalars[join.TAIL] & last, join.R_RECEIVED] + params[join.HORIZON] + 1)
+        if scalars[join.H_TAIL] < scalars[join.H_HEAD]:
+            label = self.queues[1, scalars[join.H_TAIL] & mask]
+            found.append(self.labels[label, join.L_KNOWN] + params[join.WAIT] + 1)
+        return int(min(found)) if found else None
+
+
+def _power(n: int) -> int:
+    return 1 << max(int(n) - 1, 1).bit_length()
+
+
+def _wider(old: I8, rows: int) -> I8:
+    new = np.zeros((_power(rows), 2), np.int64)
+    table.refill(old, new)
+    return new

@@ -1,0 +1,160 @@
+"""One batch through model and monitor: predictions and lessons interleaved exactly as the records came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.kernels import join, moves
+from stream_ml.learner.machine import Learner, Watched
+from stream_ml.model.spec import Answers, Tape
+from stream_ml.schema.symbols import Symbols
+from stream_ml.scorer.machine import Batch, Scorer
+from stream_ml.scorer.store import ASKED, PREDICTED, SCORE, VERSION
+from stream_ml.session.values import values
+
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Scored:
+    """A batch with the model's part.
+
+    Parameters
+    ----------
+    events
+        Operations that are answered.
+    score, predicted, counts
+        Of each answered event: P(true), value or anomaly score; the decision; the model's count of examples.
+    probabilities
+        Multi-class: of each answered event.
+    examples
+        Operations that give an example: outcomes, or events where nothing is waited for.
+    failed
+        (operation, message) of events on which the model raised.
+    """
+
+    events: I8
+    score: F8
+    predicted: F8
+    counts: I8
+    examples: I8
+    target: F8
+    weight: F8
+    watched: Watched
+    probabilities: list[dict[object, float]] | None = None
+    failed: list[tuple[int, str]] = field(default_factory=list)
+
+
+class Inline:
+    """Runs the learner on the scorer's batches, in one process."""
+
+    def __init__(self, scorer: Scorer, learner: Learner) -> None:
+        self.scorer, self.learner = scorer, learner
+        spec = scorer.spec
+        place = {register: spec.first_saved + i for i, register in enumerate(spec.saved)}
+        self.served = np.array([place[one.register] for one in spec.served], np.int64)
+        self.slices = [place[one.register] for one in spec.slices]
+        self.keys = [place[one.register] for one in spec.keys]
+
+    def run(self, batch: Batch) -> Scored:
+        """Score the asked events, learn from the outcomes, in the order of the operations."""
+        asked = batch.events[batch.asked]
+        at_once = self.learner.spec.at_once
+        examples = asked if at_once and self.scorer.spec.target is None else batch.outcomes
+        target, weight = batch.target, batch.weight
+        if examples is asked:
+            target, weight = np.full(asked.size, np.nan), np.ones(asked.size)
+        taught = np.zeros(0, np.int64) if at_once else batch.outcomes[~np.isnan(batch.weight)]
+        places = np.concatenate([asked, asked if at_once else taught])
+        learn = np.zeros(places.size, np.uint8)
+        learn[asked.size :] = 1
+        order = np.argsort(2 * places + learn, kind="stable")
+        y = np.full(places.size, np.nan)
+        w = np.ones(places.size)
+        if not at_once:
+            kept = ~np.isnan(batch.weight)
+            y[asked.size :], w[asked.size :] = batch.target[kept], batch.weight[kept]
+        tape = self._tape(batch.ops, places[order], learn[order], y[order], w[order])
+        answers, before = self.learner.run(tape)
+        back = np.empty(order.size, np.int64)
+        back[order] = np.arange(order.size)
+        mine = back[: asked.size]
+        scored = Scored(
+            asked, answers.score[mine], np.zeros(0), before[mine], examples, target, weight, Watched([], [])
+        )
+        self._decide(scored, answers, mine)
+        self._keep(batch, scored)
+        if answers.errors:
+            self._fail(batch, scored, answers, tape, order)
+        self._watch(batch, scored)
+        return scored
+
+    def _tape(self, ops: I8, places: I8, learn: NDArray[np.uint8], y: F8, w: F8) -> Tape:
+        slots = np.ascontiguousarray(ops[places, join.OP_SLOT])
+        x = np.empty((places.size, self.served.size), np.float64)
+        moves.gather(self.scorer.store.kept, slots, self.served, x)
+        return Tape(learn, np.arange(places.size, dtype=np.int64), x, y, w)
+
+    def _decide(self, scored: Scored, answers: Answers, mine: I8) -> None:
+        if answers.label is None:
+            scored.predicted = self.learner.predicted(scored.score)
+            return
+        labels = [answers.label[i] for i in mine.tolist()]
+        if self.learner.spec.target == "text":
+            scored.predicted = self.scorer.symbols.code(labels)
+        else:
+            scored.predicted = np.array([np.nan if one is None else float(one) for one in labels])
+        if answers.probabilities is not None:
+            scored.probabilities = [answers.probabilities[i] for i in mine.tolist()]
+
+    def _keep(self, batch: Batch, scored: Scored) -> None:
+        """Save what was served with each event, for its example."""
+        kept, own = self.scorer.store.kept, self.scorer.store.own
+        slots = batch.ops[scored.events, join.OP_SLOT]
+        kept[slots, own + SCORE] = scored.score
+        kept[slots, own + PREDICTED] = scored.predicted
+        kept[slots, own + VERSION] = scored.counts
+
+    def _fail(self, batch: Batch, scored: Scored, answers: Answers, tape: Tape, order: I8) -> None:
+        """Take back the answers on which the model raised: those events are as if nobody had asked."""
+        told = {int(order[at]): message for at, message in answers.errors if not tape.learn[at]}
+        if not told:
+            return
+        good = np.ones(scored.events.size, np.bool_)
+        good[list(told)] = False
+        scored.failed = [(int(scored.events[i]), told[i]) for i in sorted(told)]
+        slots = batch.ops[scored.events[~good], join.OP_SLOT]
+        self.scorer.store.kept[slots, self.scorer.store.own + ASKED] = 0.0
+        keep = ~np.isin(batch.ops[scored.examples, join.OP_SLOT], slots)
+        scored.examples, scored.target, scored.weight = (
+            scored.examples[keep], scored.target[keep], scored.weight[keep],
+        )  # fmt: skip
+        scored.events, scored.score, scored.predicted, scored.counts = (
+            scored.events[good], scored.score[good], scored.predicted[good], scored.counts[good],
+        )  # fmt: skip
+        if scored.probabilities is not None:
+            scored.probabilities = [one for one, ok in zip(scored.probabilities, good, strict=True) if ok]
+
+    def _watch(self, batch: Batch, scored: Scored) -> None:
+        if self.scorer.spec.target is None or not scored.examples.size:
+            return
+        kept, own = self.scorer.store.kept, self.scorer.store.own
+        slots = batch.ops[scored.examples, join.OP_SLOT]
+        symbols = self.scorer.symbols
+        slices = [
+            texts_of(kept[slots, column], one.kind, symbols)
+            for column, one in zip(self.slices, self.scorer.spec.slices, strict=True)
+        ]
+        scored.watched = self.learner.watch(
+            scored.target, kept[slots, own + SCORE], kept[slots, own + PREDICTED], slices
+        )
+
+
+def texts_of(column: F8, kind: str, symbols: Symbols) -> list[str | None]:
+    """Return a slice column as texts."""
+    found = values(column, kind, symbols)
+    return found if kind in {"text", "category"} else [None if one is None else str(one) for one in found]

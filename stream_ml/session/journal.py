@@ -1,0 +1,105 @@
+"""Journal entries: what each turn was fed, and a digest of what it put out. msgpack, version first, checksum last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import xxhash
+
+from stream_ml.errors import CorruptError, FormatError
+from stream_ml.schema.records import Out, Run
+
+FORMAT: Final = 1
+_CHECK = 8
+
+
+class Fed(msgspec.Struct, frozen=True, array_like=True):
+    """One run as it was fed: source, first offset, one past the last, cap, how many records, and their checksum."""
+
+    source: str
+    first: int
+    end: int
+    cap: int
+    count: int
+    check: int
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One turn.
+
+    Parameters
+    ----------
+    number
+        Without gaps, from 1.
+    fed
+        Runs in the order given.
+    tick
+        A moment at which every source was read to its end, where one was fed.
+    skipped
+        (source, offset) of records that are left out because they killed the process.
+    digest
+        xxh64 of the turn's outputs.
+    """
+
+    format: int
+    number: int
+    fed: tuple[Fed, ...]
+    tick: int | None
+    skipped: tuple[tuple[str, int], ...]
+    digest: int
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Entry)
+
+
+def check_of(run: Run) -> int:
+    """Return the xxh64 of a run's offsets, time stamps, keys and values."""
+    seen = xxhash.xxh64()
+    seen.update(np.ascontiguousarray(run.offsets, np.int64).tobytes())
+    seen.update(np.ascontiguousarray(run.received, np.int64).tobytes())
+    seen.update(b"\0".join(b"" if key is None else key for key in run.keys))
+    seen.update(np.fromiter(map(len, run.values), np.int64, len(run.values)).tobytes())
+    seen.update(b"".join(run.values))
+    return seen.intdigest()
+
+
+def digest_of(out: Sequence[Out]) -> int:
+    """Return the xxh64 of a turn's outputs."""
+    seen = xxhash.xxh64()
+    for one in out:
+        seen.update(one.topic.encode())
+        seen.update(b"\n".join(one.values))
+    return seen.intdigest()
+
+
+def entry_of(
+    number: int, runs: Sequence[Run], tick: int | None, skipped: Sequence[tuple[str, int]], digest: int
+) -> bytes:
+    """Return the journal entry of a turn."""
+    fed = tuple(Fed(r.source, r.first, r.end, r.cap, len(r.values), check_of(r)) for r in runs)
+    raw = _ENCODER.encode(Entry(FORMAT, number, fed, tick, tuple(skipped), digest))
+    return raw + xxhash.xxh64_digest(raw)
+
+
+def read_entry(raw: bytes) -> Entry:
+    """Return an entry from its bytes.
+
+    Raises
+    ------
+    CorruptError
+        When the checksum does not hold.
+    FormatError
+        When a newer version wrote it.
+    """
+    body, check = raw[:-_CHECK], raw[-_CHECK:]
+    if len(raw) <= _CHECK or xxhash.xxh64_digest(body) != check:
+        cause = "a journal entry does not pass its checksum"
+        raise CorruptError(cause, "Restore the file from a backup, or start anew with another file")
+    if msgspec.msgpack.decode(body)[0] > FORMAT:
+        cause = "the journal was written by a newer version of stream_ml"
+        raise FormatError(cause, "Upgrade stream_ml on this machine")
+    return _DECODER.decode(body)

@@ -1,0 +1,75 @@
+"""Merging the runs of several sources into one sequence: by received time, events before labels, then offset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.schema.records import Fed, Run
+
+
+def merge(runs: Sequence[Run], now: int, ranks: dict[str, int]) -> Fed:
+    """Return the records of a turn in the order in which they are fed.
+
+    Parameters
+    ----------
+    runs
+        One a source. The records of one run keep their order.
+    now
+        The task's last received time, epoch ms: received times never go below it, never above the run's cap.
+    ranks
+        Rank of each topic among records received at the same moment: tables, events, others, labels.
+    """
+    runs = [run for run in runs if len(run.values)]
+    if not runs:
+        nothing = np.zeros(0, np.int64)
+        return Fed((), nothing, nothing, nothing, [])
+    names = tuple(dict.fromkeys(topic for run in runs for topic in _distinct(run)))
+    number = {name: i for i, name in enumerate(names)}
+    numbers = [_numbers(run, number) for run in runs]
+    stamps = [_never_back(np.minimum(run.received, run.cap), now) for run in runs]
+    if len(runs) == 1:
+        run = runs[0]
+        return Fed(names, numbers[0], run.offsets, stamps[0], run.values, run.bad)
+    return _interleave(runs, names, numbers, stamps, ranks)
+
+
+def _distinct(run: Run) -> list[str]:
+    return list(dict.fromkeys(run.topics))
+
+
+def _numbers(run: Run, number: dict[str, int]) -> NDArray[np.int64]:
+    if len(number) == 1:
+        return np.zeros(len(run.values), np.int64)
+    return np.fromiter(map(number.__getitem__, run.topics), np.int64, len(run.values))
+
+
+def _never_back(received: NDArray[np.int64], now: int) -> NDArray[np.int64]:
+    return np.maximum.accumulate(np.maximum(received, now))
+
+
+def _interleave(
+    runs: Sequence[Run],
+    names: tuple[str, ...],
+    numbers: list[NDArray[np.int64]],
+    stamps: list[NDArray[np.int64]],
+    ranks: dict[str, int],
+) -> Fed:
+    rank = np.array([ranks.get(name, 9) for name in names], np.int64)
+    received = np.concatenate(stamps)
+    topics = np.concatenate(numbers)
+    offsets = np.concatenate([run.offsets for run in runs])
+    source = np.repeat(np.arange(len(runs)), [len(run.values) for run in runs])
+    order = np.lexsort((offsets, source, rank[topics], received))
+    whole = [value for run in runs for value in run.values]
+    back = np.empty(order.size, np.int64)
+    back[order] = np.arange(order.size)
+    starts = np.cumsum([0, *(len(run.values) for run in runs)])
+    bad = tuple(
+        replace(one, index=int(back[one.index + starts[i]])) for i, run in enumerate(runs) for one in run.bad
+    )
+    values = [whole[i] for i in order.tolist()]
+    return Fed(names, topics[order], offsets[order], received[order], values, bad)

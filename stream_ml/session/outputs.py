@@ -1,0 +1,253 @@
+"""What a batch comes to on the output topics."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.errors import Reason
+from stream_ml.kernels import join
+from stream_ml.schema.records import Out
+from stream_ml.schema.symbols import Symbols
+from stream_ml.scorer.machine import Batch, Origin, Scorer
+from stream_ml.scorer.spec import Field
+from stream_ml.scorer.store import AT, PREDICTED, RECEIVED, SCORE, VERSION
+from stream_ml.session.encode import FATES, RAW, Encoder, encode
+from stream_ml.session.inline import Inline, Scored
+from stream_ml.session.values import values, words
+
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+KINDS = ("predictions", "examples", "dead", "alarms", "metrics")
+
+
+class Outputs:
+    """Collects the records of a turn, topic by topic.
+
+    Order of calls: :meth:`refused` and :meth:`batch` as they come, then :meth:`take`.
+    """
+
+    def __init__(self, name: str, inline: Inline, encoder: Encoder, *, features: bool, store_features: bool) -> None:
+        self._name, self._inline, self._encoder = name, inline, encoder
+        self._scorer: Scorer = inline.scorer
+        self._symbols: Symbols = inline.scorer.symbols
+        self._spec = inline.scorer.spec
+        self._features, self._store = features or inline.learner.spec.task == "features", store_features
+        self._out: dict[str, tuple[list[Any], list[bytes]]] = {kind: ([], []) for kind in KINDS}
+        self.dead: dict[str, int] = {}
+        self.alarms = 0
+        self.partition = 0
+
+    def take(self) -> tuple[Out, ...]:
+        """Return what was collected, and begin anew."""
+        found = tuple(
+            Out(f"{self._name}.{kind}", keys, values) for kind, (keys, values) in self._out.items() if values
+        )
+        self._out = {kind: ([], []) for kind in KINDS}
+        return found
+
+    # --- dead letters -----------------------------------------------------------------------------------------------
+
+    def bury(self, origin: Origin, reason: Reason, path: str, message: str) -> None:
+        """Write a dead letter."""
+        self.dead[reason.value] = self.dead.get(reason.value, 0) + 1
+        keys, values = self._out["dead"]
+        keys.append(None)
+        values.append(
+            encode(
+                {
+                    "topic": origin.topic,
+                    "partition": self.partition,
+                    "offset": origin.offset,
+                    "received": origin.received,
+                    "reason": reason.value,
+                    "path": path,
+                    "message": message,
+                    "raw": base64.b64encode(origin.raw[:RAW]).decode(),
+                    "size": len(origin.raw),
+                }
+            )
+        )
+
+    # --- a batch ----------------------------------------------------------------------------------------------------
+
+    def batch(self, batch: Batch, scored: Scored) -> None:
+        """Write a batch's predictions, examples, dead letters, alarms and metrics."""
+        for origin in batch.unmatched:
+            self.bury(origin, Reason.UNMATCHED, "$", "no event of this id came within the wait")
+        for stream, row in batch.ahead:
+            self._ahead(batch, stream, row)
+        if scored.events.size:
+            self._predictions(batch, scored)
+        for op, message in scored.failed:
+            row = int(batch.ops[op, join.OP_ROW])
+            self.bury(self._origin(batch, 0, row), Reason.MODEL, "$", message)
+        if scored.examples.size:
+            self._examples(batch, scored)
+        self._alarms(batch, scored)
+
+    def _origin(self, batch: Batch, stream: int, row: int) -> Origin:
+        fed = batch.taken.fed
+        record = int(batch.taken.index[stream][row])
+        name = fed.names[int(fed.topics[record])]
+        return Origin(name, int(fed.offsets[record]), int(fed.received[record]), fed.values[record])
+
+    def _ahead(self, batch: Batch, stream: int, row: int) -> None:
+        declared = next(one for one in self._spec.streams if one.number == stream)
+        message = f"dated more than {declared.ahead_ms / 1000:g} s after it was received"
+        self.bury(self._origin(batch, stream, row), Reason.AHEAD, f"$.{declared.time}", message)
+
+    def _answer(self, scored: Scored) -> list[Sequence[Any]]:
+        task = self._inline.learner.spec.task
+        if task in {"binary", "anomaly"}:
+            return [values(scored.predicted, "bool", self._symbols), values(scored.score, "float", self._symbols)]
+        if task == "multiclass":
+            kind = self._inline.learner.spec.target
+            chances = scored.probabilities or [{} for _ in range(scored.events.size)]
+            named = [{str(key): chance for key, chance in one.items()} for one in chances]
+            return [values(scored.predicted, kind, self._symbols), named]
+        return [values(scored.score, "float", self._symbols)] if task == "regression" else []
+
+    def _predictions(self, batch: Batch, scored: Scored) -> None:
+        ops, at = batch.ops, scored.events
+        registers = self._scorer.registers
+        source = ops[at, join.OP_ROW]
+        fed = batch.taken.fed
+        offsets = fed.offsets[batch.taken.index[0][source]].tolist()
+        topic = self._spec.streams[0].topic
+        places = [f"{topic}/{self.partition}/{offset}" for offset in offsets]
+        ids = self._event_values(batch, self._spec.id, source) if self._spec.id is not None else places
+        keys = self._keys([self._event_values(batch, one, source) for one in self._spec.keys], at.size)
+        kept, slots = self._scorer.store.kept, ops[at, join.OP_SLOT]
+        times = kept[slots, self._scorer.store.own + AT].astype(np.int64).tolist()
+        features = None
+        if self._features:
+            columns = [values(registers[one.register, at], one.kind, self._symbols) for one in self._spec.served]
+            features = self._encoder.features(columns) if columns else None
+        carry = {one.name: self._event_values(batch, one, source, at) for one in self._spec.carry}
+        late = (ops[at, join.OP_LATE] != 0).tolist()
+        head = [places, ids, keys, times, *self._answer(scored)]
+        made = self._encoder.predictions(head, scored.counts.tolist(), features, carry, late)
+        to_keys, to_values = self._out["predictions"]
+        to_keys.extend(ids)
+        to_values.extend(made)
+
+    def _event_values(self, batch: Batch, one: Field, source: I8, at: I8 | None = None) -> list[Any]:
+        """Return a column of the events' own records; texts as they were decoded, without a look at the symbols."""
+        stream = self._spec.streams[0]
+        name = next((field for field, register, _ in stream.columns if register == one.register), None)
+        texts = batch.taken.texts[0]
+        if name is not None and name in texts:
+            column = texts[name]
+            return column if len(column) == source.size and _whole(source) else [column[i] for i in source.tolist()]
+        if name is not None:
+            return values(batch.taken.columns[0][one.register][source], one.kind, self._symbols)
+        assert at is not None  # noqa: S101  (only carried expressions stand in registers alone)
+        return values(self._scorer.registers[one.register, at], one.kind, self._symbols)
+
+    def _keys(self, columns: list[list[Any]], n: int) -> list[Any]:
+        if not columns:
+            return [None] * n
+        return columns[0] if len(columns) == 1 else [list(one) for one in zip(*columns, strict=True)]
+
+    def _examples(self, batch: Batch, scored: Scored) -> None:
+        ops, at = batch.ops, scored.examples
+        store, spec, symbols = self._scorer.store, self._spec, self._symbols
+        slots, own = ops[at, join.OP_SLOT], store.own
+        kept = store.kept[slots]
+        ids = self._ids(ops[at, join.OP_SEQ])
+        keys = self._keys(
+            [values(kept[:, c], one.kind, symbols) for c, one in zip(self._inline.keys, spec.keys, strict=True)], at.size
+        )
+        none = spec.target is None
+        fates = ["none"] * at.size if none else [FATES[i] for i in ops[at, join.OP_FATE].tolist()]
+        kind = spec.target.kind if spec.target is not None else "float"
+        target = values(scored.target, kind, symbols)
+        score = kept[:, own + SCORE]
+        task = self._inline.learner.spec.task
+        decided = kept[:, own + PREDICTED]
+        predicted = values(decided, _answer_kind(task, kind), symbols)
+        features = None
+        if self._store:
+            columns = [
+                values(kept[:, c], one.kind, symbols)
+                for c, one in zip(self._inline.served.tolist(), spec.served, strict=True)
+            ]
+            features = self._encoder.features(columns) if columns else None
+        slices = [values(kept[:, c], one.kind, symbols) for c, one in zip(self._inline.slices, spec.slices, strict=True)]
+        head = [
+            ids, keys, kept[:, own + AT].astype(np.int64).tolist(), kept[:, own + RECEIVED].astype(np.int64).tolist(),
+            ops[at, join.OP_MOMENT].tolist(), fates, target, values(scored.weight, "float", symbols), predicted,
+            values(score, "float", symbols),
+        ]  # fmt: skip
+        counts = kept[:, own + VERSION].astype(np.int64).tolist()
+        to_keys, to_values = self._out["examples"]
+        to_keys.extend(ids)
+        to_values.extend(self._encoder.examples(head, counts, features, slices))
+
+    def _ids(self, seqs: I8) -> list[Any]:
+        ring = self._scorer.store.ring
+        word = ring[seqs & (ring.shape[0] - 1), join.R_WORD]
+        if self._spec.id is None:
+            topic = self._spec.streams[0].topic
+            return [f"{topic}/{self.partition}/{offset}" for offset in word.tolist()]
+        return values(words(word), self._spec.id.kind, self._symbols)
+
+    def _alarms(self, batch: Batch, scored: Scored) -> None:
+        watched = scored.watched
+        lineage = self._encoder.lineage
+        monitor = self._inline.learner.spec.monitor
+        keys, lines_ = self._out["alarms"]
+        measured_before = self._inline.learner.metrics.count - scored.examples.size if watched.drifts else 0  # type: ignore[union-attr]
+        for detector, drift in watched.drifts:
+            at = scored.examples[drift.index]
+            slot = batch.ops[at, join.OP_SLOT]
+            count = int(self._scorer.store.kept[slot, self._scorer.store.own + VERSION])
+            self.alarms += 1
+            keys.append(None)
+            spec = monitor.detectors[detector]
+            lines_.append(
+                encode(
+                    {
+                        "what": "error",
+                        "detector": repr(spec),
+                        "since": measured_before + drift.index + 1 - drift.kept,
+                        "at": int(batch.ops[at, join.OP_MOMENT]),
+                        "from": drift.mean_before,
+                        "to": drift.mean_after,
+                        "confidence": 1.0 - spec.delta,
+                        "version": [lineage, count],
+                    }
+                )
+            )
+        keys, lines_ = self._out["metrics"]
+        at_ms = int(batch.ops[scored.examples[-1], join.OP_MOMENT]) if watched.measured else 0
+        for one in watched.measured:
+            keys.append(None)
+            lines_.append(encode(self.metric(one, at_ms)))
+
+    def metric(self, one: Any, at_ms: int) -> dict[str, Any]:
+        """Return a metric record."""
+        return {
+            "name": one.name,
+            "slice": self._inline.learner.groups.slice(one.group),
+            "window": one.window,
+            "value": one.value,
+            "n": one.n,
+            "at": at_ms,
+            "version": [self._encoder.lineage, one.count],
+        }
+
+
+def _whole(source: I8) -> bool:
+    return bool(source[0] == 0 and source[-1] == source.size - 1)
+
+
+def _answer_kind(task: str, kind: str) -> str:
+    if task in {"binary", "anomaly"}:
+        return "bool"
+    return kind if task == "multiclass" else "float"

@@ -160,7 +160,7 @@ class _Maker:
             elif self.events and self._one_in(12):
                 record.update(self._of(self.events[-6:]))
             else:
-                record[d.alias(d.event, d.id)] = self._fresh()
+                record[d.alias(d.event, d.id)] = self._fresh(whole=d.whole_ids)
         record[d.alias(d.event, d.spec.time)] = iso(self._event_time(d.spec.lateness_ms, d.spec.ahead_ms))
         self.events.append({alias: record.get(alias) for alias in map(self._shared, d.shared)})
         if d.same_topic and not self._one_in(8):
@@ -178,7 +178,7 @@ class _Maker:
             fields = self._fields(d.event)
             about = {alias: fields.get(alias) for alias in map(self._shared, d.shared)}
             if d.id is not None:
-                about[self._shared(d.id)] = self._fresh()
+                about[self._shared(d.id)] = self._fresh(whole=d.whole_ids)
                 self.promised.append(about)
         for name in d.shared:
             if name in d.label.model_fields:
@@ -190,6 +190,9 @@ class _Maker:
         spec, record = cls.__stream__, self._fields(cls)
         if cls in self.declared.others:
             record[self.declared.alias(cls, spec.time)] = iso(self._event_time(spec.lateness_ms, spec.ahead_ms))
+            if spec.id is not None and not self._one_in(12):
+                whole = cls.model_fields[spec.id].annotation is int
+                record[self.declared.alias(cls, spec.id)] = self._fresh(whole=whole)
         self._put(spec.topic, record)
 
     def _again(self) -> None:
@@ -207,9 +210,10 @@ class _Maker:
     def _shared(self, name: str) -> str:
         return self.declared.alias(self.declared.event, name)
 
-    def _fresh(self) -> int | str:
+    def _fresh(self, *, whole: bool) -> int | str:
+        """Return an id that no record has yet."""
         self.named += 1
-        return self.named if self.declared.whole_ids else f"e{self.named}"
+        return self.named if whole else f"e{self.named}"
 
     def _event_time(self, lateness: int, ahead: int) -> int:
         if self._one_in(25):

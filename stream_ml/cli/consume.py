@@ -6,6 +6,7 @@ import sys
 from typing import Literal
 
 from stream_ml.cli.address import settings_and_url
+from stream_ml.cli.console import reader_may_leave
 from stream_ml.cli.export import FORMATS, Exported, outputs_of
 from stream_ml.client import connect
 from stream_ml.errors import UsageError
@@ -48,6 +49,6 @@ def consume(topic: str, on: str | None, start: str, *, follow: bool, form: str) 
         raise UsageError(cause, f"Send it to a file: stream-ml consume {topic} ... --format parquet > {topic}.parquet")
     first = place(start)
     _, url = settings_and_url(on)
-    with connect(url) as client:
+    with reader_may_leave(), connect(url) as client:
         exported = Exported(client, topic, first, follow=follow, stamped=topic not in outputs_of(client))
         FORMATS[form](exported)

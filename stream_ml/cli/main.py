@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from stream_ml.errors import Exit, StreamMLError
+from stream_ml.errors import StreamMLError
 
 app = typer.Typer(
     name="stream-ml",
@@ -200,9 +200,6 @@ def main() -> None:
             raise
         sys.stderr.write(f"stream-ml: {error}\n")
         sys.exit(int(error.exit))
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(int(Exit.OK))
     except KeyboardInterrupt:
         sys.exit(130)
 

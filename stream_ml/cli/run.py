@@ -78,9 +78,7 @@ def _progress(bar: Bar) -> Watcher:
 def _endpoint(name: str, host: str, port: int) -> Watcher:
     from stream_ml.engines.local.exposition import serve  # noqa: PLC0415 - only where it is asked for
 
-    port = settings.metrics_port
-    assert port is not None
-    return serve(name, settings.metrics_host, port)
+    return serve(name, host, port)
 
 
 def _all(watchers: list[Watcher]) -> Watcher:

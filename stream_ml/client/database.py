@@ -83,7 +83,8 @@ def open_database(
             connection.set_busy_timeout(busy_ms)
             if access is Access.WRITE:
                 _prepare(connection, path, durable)
-            _require_ours(connection, path)
+            else:
+                _require_ours(connection, path, empty=False)
     except BaseException:
         if connection is not None:
             with suppress(apsw.Error):
@@ -123,9 +124,7 @@ def _prepare(connection: apsw.Connection, path: Path, durable: Durable) -> None:
         raise StorageError(msg, "Change its permissions, or use a copy that you may write")
     if os.path.getsize(path) == 0:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    found = _format(connection)
-    if found == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get is not None:
-        raise _foreign(path)
+    found = _require_ours(connection, path, empty=True)
     if found == 0:
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {durable.value.upper()}")
@@ -139,17 +138,28 @@ def _format(connection: apsw.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").get)
 
 
-def _require_ours(connection: apsw.Connection, path: Path) -> None:
-    found = _format(connection)
-    if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
-        raise _foreign(path)
+def _require_ours(connection: apsw.Connection, path: Path, *, empty: bool) -> int:
+    """Give the file's format; refuse what is not ours, or newer, and what is empty unless that is allowed.
+
+    One transaction, since another process may be making the file just now.
+    """
+    connection.execute("BEGIN")
+    try:
+        found = _format(connection)
+        ours = connection.execute("PRAGMA application_id").get == APPLICATION_ID
+        blank = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get is None
+    finally:
+        connection.execute("COMMIT")
+    if not ours and not blank:
+        cause = f"{path} is a database of another program"
+        raise CorruptError(cause, "Name another file; this one is left as it is")
+    if not ours and not empty:
+        cause = f"{path} holds nothing yet"
+        raise InputError(cause, "Produce into it or run a pipeline on it first")
     if found > FORMAT:
-        msg = f"{path} has format {found}, newer than this version's {FORMAT}"
-        raise FormatError(msg, "Upgrade: pip install --upgrade stream-ml")
-
-
-def _foreign(path: Path) -> CorruptError:
-    return CorruptError(f"{path} is a database of another program", "Name another file; this one is left as it is")
+        cause = f"{path} has format {found}, newer than this version's {FORMAT}"
+        raise FormatError(cause, "Upgrade: pip install --upgrade stream-ml")
+    return found
 
 
 def _migrate(connection: apsw.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Gradient descent on one weight, one step at a time: losses, learning rates, SGD, AdaGrad and Adam as river 0.26 has them."""
+"""Gradient descent, one weight at a time: losses, learning rates, SGD, AdaGrad and Adam as river 0.26 has them."""
 
 from __future__ import annotations
 

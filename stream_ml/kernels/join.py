@@ -19,7 +19,7 @@ ALONE, BEFORE, AFTER = range(3)
 # Kinds of record.
 TICK, EVENT, LABEL, ANSWER, TABLE, OTHER = range(6)
 # Columns of an operation.
-OP, OP_ROW, OP_SLOT, OP_SEQ, OP_MOMENT, OP_TIME, OP_LATE, OP_FATE, OP_STREAM = range(9)
+OP, OP_ROW, OP_SLOT, OP_SEQ, OP_MOMENT, OP_TIME, OP_LATE, OP_FATE, OP_STREAM, OP_RECORD = range(10)
 # Kinds of operation.
 OP_EVENT, OP_OUTCOME, OP_TABLE, OP_OTHER, OP_UNMATCHED, OP_AHEAD = range(6)
 # Fates.
@@ -32,7 +32,7 @@ WAITING, ANSWERED, GIVEN_UP = 1, 2, 3
 L_WORD, L_KNOWN, L_SEQ, L_STATE = range(4)
 L_FRESH, L_DELAYED, L_HELD, L_DONE, L_ANSWERING = range(5)
 # Scalars of the state.
-HEAD, TAIL, LIVE, SLOTS, FREE, FREED, LFREE, LFREED, D_HEAD, D_TAIL, H_HEAD, H_TAIL, OLDEST, NOPS = range(14)
+HEAD, TAIL, LIVE, SLOTS, FREE, FREED, LFREE, LFREED, D_HEAD, D_TAIL, H_HEAD, H_TAIL, OLDEST, NOPS, RECORD = range(15)
 # Parameters.
 WAIT, HORIZON, DELAY, HAS_ID, HAS_LABEL, BY_ON, SILENCE, BUDGET = range(8)
 # Columns of a stream: newest event time seen, lateness, ahead.
@@ -62,6 +62,7 @@ def emit(ops, scalars, op, row, slot, seq, moment, fate):
     ops[at, OP_LATE] = 0
     ops[at, OP_FATE] = fate
     ops[at, OP_STREAM] = 0
+    ops[at, OP_RECORD] = scalars[RECORD]
     scalars[NOPS] = at + 1
     return at
 
@@ -368,7 +369,7 @@ def join(
     records
         int64[n, 8], see the columns above.
     ops
-        Out: int64[capacity, 9].
+        Out: int64[capacity, 10].
     ring, ids, waiting, early
         Events in arrival order; id to sequence; waiting list of an `on=` value; held label of an id.
     labels, queues, stacks
@@ -392,6 +393,7 @@ def join(
     scalars[NOPS] = 0
     for i in range(begin, records.shape[0]):
         now = records[i, RECEIVED]
+        scalars[RECORD] = i
         if unheard(records, i, ids, labels, stacks, scalars, params):
             continue
         if not fire(ops, ring, ids, waiting, early, labels, queues, stacks, scalars, params, counters, now):
@@ -423,3 +425,36 @@ def join(
             elif not answer(ops, ring, waiting, labels, stacks, scalars, params, counters, label, now):
                 return i
     return records.shape[0]
+
+
+@kernel(signature="void(i8[:,::1], i8[::1], i8[::1])")
+def hold(early, words, labels):
+    """Enter held labels by the id that they wait for."""
+    for i in range(words.shape[0]):
+        at = -1 - find(early, words[i])
+        early[at, 0] = words[i]
+        early[at, 1] = labels[i] + 1
+
+
+@kernel(signature="void(i8[:,::1], i8[:,::1], i8[:,::1], i8[:,::1], i8[::1], i8[::1])")
+def relay(rows, ring, ids, waiting, scalars, params):
+    """Append saved ring rows at the head: ids, slots and waiting lists are made anew."""
+    for i in range(rows.shape[0]):
+        seq = scalars[HEAD]
+        here = seq & (ring.shape[0] - 1)
+        for j in range(rows.shape[1]):
+            ring[here, j] = rows[i, j]
+        ring[here, R_SLOT] = -1
+        scalars[HEAD] = seq + 1
+        if params[HAS_ID] != 0:
+            at = find(ids, rows[i, R_WORD])
+            if at < 0:
+                at = -1 - at
+            ids[at, 0] = rows[i, R_WORD]
+            ids[at, 1] = seq + 1
+        if rows[i, R_STATE] == WAITING:
+            ring[here, R_SLOT] = scalars[SLOTS]
+            scalars[SLOTS] += 1
+            scalars[LIVE] += 1
+            if params[BY_ON] != 0:
+                link(ring, waiting, scalars, seq, rows[i, R_ON])

@@ -1,12 +1,11 @@
 """One pass over a tape of predictions and lessons: scalers, one-hot encoders, a linear model. river 0.26's arithmetic.
 
 The plan is data. `links` [L, 2] names for each link the register it reads and the input column whose absence makes it
-absent; registers 0 .. f-1 are the inputs, register f + i is what link i wrote. `steps` [S, 4] are (operation, first link,
-one past the last link, flag) in river's order of learning, and then the terms of the sum in the order of river's dict.
-`values` [L, 4] is the state of a link: (count, mean, variance, its square root) or (min, max) of a scaler, (weight, g2 | m,
-v) of a term.
-A category is a slot: `keys` [capacity, 3] (link, category, mark), `slots` [capacity, 3] like a term's state, found by
-`table`; slots are numbered in the order in which the categories were first learned.
+absent; registers 0 .. f-1 are the inputs, register f + i is what link i wrote. `steps` [S, 4] are (operation, first
+link, one past the last link, flag) in river's order of learning, then the terms of the sum in the order of its dict.
+`values` [L, 4] is the state of a link: (count, mean, variance, its square root) or (min, max) of a scaler, (weight,
+g2 | m, v) of a term. A category is a slot: `keys` [capacity, 3] (link, category, mark), `slots` [capacity, 3] like a
+term's state, found by `table`; slots are numbered in the order in which the categories were first learned.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.descent import (
     ADAM,
     BIAS_KIND,
@@ -32,6 +30,7 @@ from stream_ml.kernels.descent import (
     step,
     weight_rate,
 )
+from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.math import NAN, sigmoid, sqrt
 from stream_ml.kernels.table import find
 
@@ -56,7 +55,7 @@ def _is_dense(x: Floats, row: int) -> bool:
 @kernel
 def category_word(links: Ints, link: int, category: int) -> int:
     """Return the key of (link, category): category * L + link, without overflow for L < 1024, |category| <= 2**53."""
-    return category * links.shape[0] + link
+    return int(category * links.shape[0] + link)
 
 
 @kernel
@@ -128,7 +127,9 @@ def new_slot(links: Ints, state: Any, link: int, category: int) -> int:
 
 
 @kernel
-def _scale(operation: int, links: Ints, values: Floats, first: int, last: int, learn: bool, inputs: int, v: Floats) -> None:
+def _scale(
+    operation: int, links: Ints, values: Floats, first: int, last: int, learn: bool, inputs: int, v: Floats
+) -> None:
     """Run one scaler over a row in which nothing is missing."""
     if operation == STANDARD and learn:
         for i in range(first, last):
@@ -185,7 +186,9 @@ def _encode(links: Ints, state: Any, first: int, last: int, learn: bool, v: Floa
 
 
 @kernel
-def _forward(steps: Ints, links: Ints, values: Floats, state: Any, learn: bool, dense: bool, v: Floats, hits: Ints) -> int:
+def _forward(
+    steps: Ints, links: Ints, values: Floats, state: Any, learn: bool, dense: bool, v: Floats, hits: Ints
+) -> int:
     """Run scalers and encoders over the row in `v`; 1 + the column that a Select misses, or 0."""
     inputs = v.shape[0] - links.shape[0]
     for s in range(steps.shape[0]):
@@ -340,7 +343,7 @@ def run(tape: Any, plan: Any, state: Any, out: Any, start: int) -> int:
             elif steps[s, 0] == CATEGORIES:
                 _step_categories(plan, state, s, hits, slope, rate)
         counts[STEPS_TAKEN] = t + 1
-    return learn.shape[0]
+    return int(learn.shape[0])
 
 
 @kernel(

@@ -3,8 +3,9 @@
 libm, SVML and numpy's loops round differently from CPU to CPU; these do not: additions, multiplications and divisions
 in a fixed order give the same bits compiled, interpreted and on every machine with IEEE doubles. The algorithms and
 constants are those of fdlibm (Sun Microsystems 1993: e_exp.c, e_log.c, s_log1p.c, e_rem_pio2.c, k_sin.c; k_cos.c as in
-FreeBSD), which may be freely used with this notice preserved. Errors: exp < 1 ulp, log < 1 ulp, log1p < 2.5 ulp,
-sin and cos < 1 ulp while ``|x| <= 1647099``; past that the absolute error grows to ``4e-17 * |x|``, the result stays in [-1, 1].
+FreeBSD); "permission to use, copy, modify, and distribute this software is freely granted, provided that this notice is
+preserved". Errors: exp < 1 ulp, log < 1 ulp, log1p < 2.5 ulp, sin and cos < 1 ulp while ``|x| <= 1647099``; past that
+their absolute error grows to ``4e-17 * |x|`` and the result stays in [-1, 1].
 
 NaN gives NaN; nothing raises, nothing warns.
 """
@@ -78,7 +79,7 @@ def power_of_two(k: int) -> float:
 @kernel
 def bits_of(x: float) -> int:
     """Return the 64 bits of a double as a signed integer."""
-    return np.float64(x).view(np.int64)  # type: ignore[no-any-return]
+    return int(np.float64(x).view(np.int64))
 
 
 @kernel
@@ -136,7 +137,6 @@ def log(x: float) -> float:
     k += (word >> 52) - 1023
     up = (high + 0x95F64) & 0x100000
     k += up >> 20
-    f = x * 1.0
     f = float(np.int64((word & 0xFFFFFFFFFFFFF) | ((0x3FF - (up >> 20)) << 52)).view(np.float64)) - 1.0
     if (0xFFFFF & (2 + high)) < 3:
         if f == 0.0:

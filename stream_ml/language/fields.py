@@ -9,7 +9,7 @@ import typing
 from datetime import datetime
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any
+from typing import Any, ForwardRef
 
 import annotated_types
 import pydantic
@@ -98,10 +98,15 @@ def bare(annotation: Any) -> tuple[Any, bool]:
             return annotation, optional
 
 
+def _resolved(cls: type[BaseModel], field: str) -> Any:
+    if isinstance(cls.model_fields[field].annotation, str | ForwardRef):
+        complete(cls)
+    return cls.model_fields[field].annotation
+
+
 def field_type(cls: type[BaseModel], field: str) -> Any:
     """Return the plain type of a field: float, int, bool, str or datetime."""
-    complete(cls)
-    annotation, _ = bare(cls.model_fields[field].annotation)
+    annotation, _ = bare(_resolved(cls, field))
     if typing.get_origin(annotation) is typing.Literal or (
         isinstance(annotation, type) and issubclass(annotation, Enum)
     ):
@@ -137,9 +142,7 @@ def members(cls: type[BaseModel], field: str) -> tuple[Any, ...] | None:
 
 def may_be_none(cls: type[BaseModel], field: str) -> bool:
     """Say whether a field's value may be None."""
-    complete(cls)
-    info = cls.model_fields[field]
-    return bare(info.annotation)[1] or info.default is None
+    return bare(_resolved(cls, field))[1] or cls.model_fields[field].default is None
 
 
 def never_negative(cls: type[BaseModel], field: str) -> bool:

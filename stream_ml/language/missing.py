@@ -54,9 +54,8 @@ def _risky(value: Expr) -> bool:
 
 def _column(cls: type[Any], field: str) -> bool:
     spec = spec_of(cls)
-    if isinstance(spec, LabelSpec) and spec.silence is not None and field not in spec.silence:
-        return True
-    return may_be_none(cls, field)
+    silent = isinstance(spec, LabelSpec) and spec.silence is not None and field not in spec.silence
+    return (silent and cls.model_fields[field].is_required()) or may_be_none(cls, field)
 
 
 def is_never_negative(value: Any) -> bool:

@@ -41,6 +41,12 @@ def check_window(of: type[Any], window: Expr) -> None:
             f"Write {aggregate.value!r}, or fn.lag({aggregate.value!r}) for the one before",
             window.place,
         )
+    if aggregate.source is not of and issubclass(of, aggregate.source):
+        refuse(
+            f"{aggregate!r} gathers {aggregate.source.__name__}, which {of.__name__} was made from",
+            f"Gather {of.__name__}; fields that events share go into a plain pydantic BaseModel",
+            window.place,
+        )
     if is_label(aggregate.source) and event_of(aggregate.source) is not of:
         refuse(
             f"{aggregate!r} gathers the outcomes of {event_of(aggregate.source).__name__}, not of {of.__name__}: "

@@ -7,29 +7,21 @@ from typing import Any
 from stream_ml.language.spans import TILES
 
 PRECEDENCE = {
-    "|": 1,
-    "&": 2,
-    "<": 3,
-    "<=": 3,
-    ">": 3,
-    ">=": 3,
-    "==": 3,
-    "!=": 3,
-    "+": 5,
-    "-": 5,
-    "*": 6,
-    "/": 6,
-    "neg": 7,
-    "not": 7,
-    "**": 8,
+    **dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), 1),
+    "|": 2,
+    "&": 3,
+    **dict.fromkeys(("+", "-"), 4),
+    **dict.fromkeys(("*", "/"), 5),
+    **dict.fromkeys(("neg", "not"), 6),
+    "**": 7,
 }
 _PREFIX = {"neg": "-", "not": "~"}
 _ZONED = {"hour", "weekday", "month", "minute_of_day"}
-_COMPARED = 3
+_COMPARED = 1
 
 
 def _operand(value: Any, level: int) -> str:
-    own = PRECEDENCE.get(getattr(value, "op", ""), 9) if hasattr(type(value), "op") else 9
+    own = PRECEDENCE.get(value.op, 9) if hasattr(type(value), "op") else 9
     text = repr(value)
     return f"({text})" if own < level else text
 

@@ -6,7 +6,7 @@ stand. dict order is kept as river would have it, since the order of a sum shows
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -179,19 +179,18 @@ class Analysis:
                 merged.update(part)
             return merged
         why = reason(step)
-        if why:
-            raise NotCompiledError(step, why)
-        if kind is compose.Select:
-            return self._select(step, columns)
-        if kind is compose.Discard:
-            return self._discard(step, columns)
-        if kind is compose.SelectType:
-            return {n: c for n, c in columns.items() if isinstance(SAMPLES[_kind(c)], step.types)}
-        if kind is preprocessing.OneHotEncoder:
-            return self._encode(step, columns)
-        if kind in {preprocessing.StandardScaler, preprocessing.MinMaxScaler}:
-            return self._scale(step, columns)
-        raise NotCompiledError(step, f"{kind.__name__} before the end of a pipeline runs in river")
+        known: dict[type, Callable[[Any, Columns], Columns]] = {
+            compose.Select: self._select,
+            compose.Discard: self._discard,
+            compose.SelectType: self._select_type,
+            preprocessing.OneHotEncoder: self._encode,
+            preprocessing.StandardScaler: self._scale,
+            preprocessing.MinMaxScaler: self._scale,
+        }
+        apply = known.get(kind)
+        if why or apply is None:
+            raise NotCompiledError(step, why or f"{kind.__name__} before the end of a pipeline runs in river")
+        return apply(step, columns)
 
     def _link(self, owner: Any, name: str, column: Column) -> int:
         self._plan.links.append((column.register, column.base))
@@ -215,6 +214,9 @@ class Analysis:
         if any(str(key).startswith(prefixes) for key in step.keys):
             raise NotCompiledError(step, "it may discard one-hot columns by name")
         return {name: column for name, column in columns.items() if name not in step.keys}
+
+    def _select_type(self, step: Any, columns: Columns) -> Columns:
+        return {name: column for name, column in columns.items() if isinstance(SAMPLES[_kind(column)], step.types)}
 
     def _encode(self, step: Any, columns: Columns) -> Columns:
         first = len(self._plan.links)
@@ -268,7 +270,8 @@ class Analysis:
                 self._plan.terms[-1] = (linear.NUMBERS, last[1], link + 1, 0)
             else:
                 self._plan.terms.append((linear.NUMBERS, link, link + 1, 0))
-        whole = any(self._inputs[self._plan.links[i][1]].kind != "text" for _, b in self._plan.blocks for i in _range(b))
+        encoded = [i for _, block in self._plan.blocks for i in range(block.first, block.last)]
+        whole = any(self._inputs[self._plan.links[i][1]].kind != "text" for i in encoded)
         if whole and len(self._plan.links) > MOST_LINKS:
             raise NotCompiledError(step, f"numbers are one-hot encoded among more than {MOST_LINKS} columns")
 
@@ -282,11 +285,8 @@ class Analysis:
                 one for one in (*others, *numbers) if one.startswith(f"{name}_")
             ]
             if met:
-                raise NotCompiledError(step, f"one-hot columns of {name!r} may have the names of those of {met[0]!r}")
-
-
-def _range(block: Block) -> range:
-    return range(block.first, block.last)
+                why = f"one-hot columns of {name!r} may have the names of those of {met[0]!r}"
+                raise NotCompiledError(step, why)
 
 
 def _kind(column: Column | Block) -> str:
@@ -312,7 +312,7 @@ def analyse(estimator: Any, inputs: Sequence[Input], task: str) -> tuple[Plan | 
     """
     steps = leaves(estimator)
     final = steps[-1][1]
-    fits = {linear_model.LogisticRegression: BINARY, linear_model.LinearRegression: REGRESSION}
+    fits: dict[type, str] = {linear_model.LogisticRegression: BINARY, linear_model.LinearRegression: REGRESSION}
     why = {id(step): reason(step) for _, step in steps}
     plan = None
     if type(final) in fits and fits[type(final)] != task:

@@ -17,6 +17,7 @@ from stream_ml.model.takeover import LINK, TERM, Learned, learned
 
 FORMAT: Final = 1
 KIND: Final = "linear"
+CURE: Final = "Start with the file it was saved from, or reset the model"
 FIRST_CAPACITY: Final = 64
 
 
@@ -108,19 +109,21 @@ class LinearModel:
             It belongs to another estimator or other inputs.
         """
         if state.get("kind") != KIND:
-            cure = "Start with the model it was saved from, or reset the model"
-            raise CorruptError(f"the stored model is a {state.get('kind')!r} model and this one is {KIND!r}", cure)
+            cause = f"the stored model is a {state.get('kind')!r} model and this one is {KIND!r}"
+            raise CorruptError(cause, CURE)
         if int(state["format"]) > FORMAT:
-            raise FormatError(f"the stored model has format {state['format']}", "Install a newer stream_ml")
+            cause = f"the stored model has format {state['format']}"
+            raise FormatError(cause, "Install a newer stream_ml")
         if list(state["plan"]) != list(self._signature):
-            cure = "Start with the file it was saved from, or reset the model"
-            raise CorruptError("the stored model belongs to other features or another estimator", cure)
+            cause = "the stored model belongs to other features or another estimator"
+            raise CorruptError(cause, CURE)
         rows = np.array(state["rows"], dtype=np.float64).reshape(-1, TERM)
         links = [int(link) for link in state["links"]]
         values = np.array(state["values"], dtype=np.float64).reshape(len(self._links), LINK)
         categories = [str(text) for text in state["categories"]]
         if not len(rows) == len(links) == len(categories):
-            raise CorruptError("the stored model has categories without weights", "Restore an older snapshot")
+            cause = "the stored model has categories without weights"
+            raise CorruptError(cause, "Restore an older snapshot")
         self._put(Learned(values, float(state["intercept"]), int(state["taken"]), links, categories, rows))
 
     def _kind(self, link: int) -> str:

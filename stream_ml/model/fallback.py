@@ -1,4 +1,4 @@
-"""river itself behind the same interface: one call an operation, plain Python values, whatever it raises is reported."""
+"""river itself behind the same interface: one call an operation, plain Python values, what it raises is reported."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-import river
 from numpy.typing import NDArray
 from river import base, compose
+from river.__version__ import __version__ as river_version
 
 from stream_ml.errors import CorruptError, FormatError
 from stream_ml.model.graph import last_step, objects
@@ -21,10 +21,10 @@ FORMAT: Final = 1
 KIND: Final = "river"
 
 
-class OrderedSelect(compose.Select):  # type: ignore[misc]
+class OrderedSelect(compose.Select):
     """river's Select, in the order of the features instead of a set's, which changes with PYTHONHASHSEED."""
 
-    def transform_one(self, x: dict[str, Any]) -> dict[str, Any]:
+    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
         """Return the selected features in their own order; KeyError where one is absent."""
         found = {name: value for name, value in x.items() if name in self.keys}
         if len(found) < len(self.keys):
@@ -69,7 +69,7 @@ class RiverModel:
         What `check` prints about each step.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  (the contract of `build`, once more)
+    def __init__(
         self, estimator: Any, inputs: Sequence[Input], task: str, texts: Texts, target: str, parts: tuple[Part, ...]
     ) -> None:
         self.parts = parts
@@ -97,7 +97,7 @@ class RiverModel:
                     self._learn(x, targets[i], float(tape.weight[i]))
                 else:
                     self._predict(x, i, answers)
-            except Exception as error:  # noqa: BLE001  (a model may raise anything; it becomes a dead letter)
+            except Exception as error:  # a model may raise anything: it becomes a dead letter
                 answers.errors.append((i, f"{type(error).__name__}: {error}"))
         return answers
 
@@ -107,7 +107,7 @@ class RiverModel:
 
     def save(self) -> dict[str, Any]:
         """Return the model as bytes for the local snapshot."""
-        return {"kind": KIND, "format": FORMAT, "river": river.__version__, "pickle": dumps(self._estimator)}
+        return {"kind": KIND, "format": FORMAT, "river": river_version, "pickle": dumps(self._estimator)}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Replace the model by a saved one.
@@ -120,13 +120,15 @@ class RiverModel:
             It is a compiled model's state, or its bytes name what no river model needs.
         """
         if state.get("kind") != KIND:
-            cure = "Start with the model it was saved from, or reset the model"
-            raise CorruptError(f"the stored model is a {state.get('kind')!r} model and this one runs in river", cure)
+            cause = f"the stored model is a {state.get('kind')!r} model and this one runs in river"
+            raise CorruptError(cause, "Start with the file it was saved from, or reset the model")
         if int(state["format"]) > FORMAT:
-            raise FormatError(f"the stored model has format {state['format']}", "Install a newer stream_ml")
+            cause = f"the stored model has format {state['format']}"
+            raise FormatError(cause, "Install a newer stream_ml")
         loaded = loads(bytes(state["pickle"]), self._own)
         if type(loaded) is not type(self._estimator):
-            raise CorruptError(f"the stored model is a {type(loaded).__name__}", "Reset the model")
+            cause = f"the stored model is a {type(loaded).__name__}"
+            raise CorruptError(cause, "Start with the file it was saved from, or reset the model")
         self._estimator = loaded
 
     def _targets(self, tape: Tape) -> list[Any]:
@@ -152,7 +154,8 @@ class RiverModel:
         elif self._takes_weight:
             self._estimator.learn_one(x, y, w=weight)
         else:
-            raise TypeError(f"{type(last_step(self._estimator)).__name__} learns without weights")
+            cause = f"{type(last_step(self._estimator)).__name__} learns without weights"
+            raise TypeError(cause)
 
     def _predict(self, x: dict[str, Any], i: int, answers: Answers) -> None:
         if self._task == ANOMALY:

@@ -22,13 +22,13 @@ def objects(root: Any) -> Iterator[Any]:
         seen.add(id(item))
         if isinstance(item, types.FunctionType | type):
             yield item
+        elif isinstance(item, base.Base) or type(item).__module__.startswith("river."):
+            yield item  # an ensemble is a list too: its models are among its attributes
+            waiting.extend(vars(item).values() if hasattr(item, "__dict__") else ())
         elif isinstance(item, Mapping):
             waiting.extend(item.values())
         elif isinstance(item, Sequence | Set):
             waiting.extend(item)
-        elif isinstance(item, base.Base) or type(item).__module__.startswith("river."):
-            yield item
-            waiting.extend(vars(item).values() if hasattr(item, "__dict__") else ())
 
 
 def last_step(estimator: Any) -> Any:

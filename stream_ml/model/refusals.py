@@ -6,7 +6,7 @@ import inspect
 import types
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from river import base, compose, feature_extraction, preprocessing
 
@@ -14,14 +14,29 @@ from stream_ml.model.fallback import takes_weight
 from stream_ml.model.graph import last_step, objects, short_name
 from stream_ml.model.spec import ANOMALY, BINARY, MULTICLASS, REGRESSION, Input
 
-#: Packages of river that answer another question than predict_one or score_one.
-OTHER_VERBS = {"bandit": "chooses arms", "reco": "ranks items for users", "time_series": "forecasts", "cluster": "clusters"}
-SAID = {
+#: Packages of river that answer another question than the engine asks.
+OTHER_VERBS: Final = {
+    "bandit": "chooses arms",
+    "reco": "ranks items for users",
+    "time_series": "forecasts",
+    "cluster": "clusters",
+}
+ASKED: Final = {
     BINARY: "predict_proba_one of a classifier",
     MULTICLASS: "predict_proba_one of a classifier",
     REGRESSION: "predict_one of a regressor",
     ANOMALY: "score_one of an anomaly detector",
 }
+#: Steps after which features still have the names that the pipeline gave them.
+KEEPS_NAMES: Final = (
+    compose.Pipeline,
+    compose.TransformerUnion,
+    compose.Select,
+    compose.SelectType,
+    compose.Discard,
+    preprocessing.StandardScaler,
+    preprocessing.MinMaxScaler,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,60 +65,86 @@ def findings(
         The features as the model sees them.
     missing
         Names of features that may be missing.
+
+    Examples
+    --------
+    >>> from river import anomaly
+    >>> (found,) = findings(anomaly.HalfSpaceTrees(), "anomaly", False, [Input("amount", "float")])
+    >>> found.message
+    'anomaly.HalfSpaceTrees draws random numbers with seed=None: a restart would change its answers'
+    >>> found.cure
+    'Write anomaly.HalfSpaceTrees(seed=1)'
     """
     if not isinstance(estimator, base.Estimator):
         return [Finding(f"model= is a {type(estimator).__name__}, not a river estimator", "Write it as river users do")]
-    found = list(_verbs(estimator, task))
-    if weighted and task != ANOMALY and not takes_weight(estimator):
-        name = short_name(last_step(estimator))
-        found.append(Finding(f"{name} learns without weights, and weight= is declared", "Remove weight=, or take a model that does"))
-    if weighted and task == ANOMALY:
-        found.append(Finding("a detector learns without weights, and weight= is declared", "Remove weight="))
-    for item in objects(estimator):
-        found.extend(_seeds(item))
-        found.extend(_names(item, inputs, missing))
-        found.extend(_functions(item))
-        if type(item) is preprocessing.OneHotEncoder and not item.drop_zeros and item.categories is None:
-            said = "OneHotEncoder() emits a zero for every value it ever saw: each record costs more as values grow"
-            found.append(Finding(said, "Write OneHotEncoder(drop_zeros=True) where there are many values", is_warning=True))
+    found = [*_verbs(estimator, task), *_weights(estimator, task, weighted), *_unions(estimator)]
+    held = list(objects(estimator))
+    renamed = any(isinstance(item, base.Transformer) and not isinstance(item, KEEPS_NAMES) for item in held)
+    for item in held:
+        found += [*_seeds(item), *_names(item, inputs, missing, renamed), *_functions(item), *_zeros(item)]
     return list(dict.fromkeys(found))
 
 
 def _verbs(estimator: Any, task: str) -> Iterator[Finding]:
     """Yield what is wrong with the object that answers."""
     final = last_step(estimator)
-    package = type(final).__module__.split(".")
-    if package[0] == "river" and package[1] in OTHER_VERBS:
-        yield Finding(f"{short_name(final)} {OTHER_VERBS[package[1]]}: it has another verb than {SAID[task]}", "Take another model")
-        return
-    if isinstance(final, base.Transformer) and not isinstance(final, base.Classifier | base.Regressor):
-        yield Finding(f"the pipeline ends in {short_name(final)}, which answers nothing", "End it with an estimator")
-        return
-    verb = "score_one" if task == ANOMALY else "predict_one"
-    if not hasattr(final, verb) or isinstance(final, base.MultiLabelClassifier | base.MultiTargetRegressor):
-        yield Finding(f"{short_name(final)} has no {SAID[task]}", f"The task is {task}: take a model for it")
-        return
-    if task == ANOMALY:
-        if "y" in inspect.signature(type(final).score_one).parameters:
-            yield Finding(f"{short_name(final)} needs the target to score", "Take a detector that scores features alone")
-        return
-    right = isinstance(final, base.Regressor) if task == REGRESSION else isinstance(final, base.Classifier)
-    if not right:
-        yield Finding(f"{short_name(final)} is no {'regressor' if task == REGRESSION else 'classifier'}", f"The task is {task}")
-    elif task == MULTICLASS and not final._multiclass:  # noqa: SLF001  (river has no public name for it)
-        yield Finding(f"{short_name(final)} knows two classes only", "Wrap it in multiclass.OneVsRestClassifier")
+    name = short_name(final)
+    package = name.split(".")[0]
+    if package in OTHER_VERBS:
+        said = f"{name} {OTHER_VERBS[package]}: the engine asks {ASKED[task]}"
+        yield Finding(said, "Take another model")
+    elif isinstance(final, base.Transformer):
+        yield Finding(f"the pipeline ends in {name}, which answers nothing", "End it with an estimator")
+    elif isinstance(final, base.MultiLabelClassifier | base.MultiTargetRegressor):
+        yield Finding(f"{name} has many targets, and a pipeline has one label", f"Take a model for a {task} task")
+    elif task == ANOMALY:
+        yield from _detector(final, name)
+    elif not isinstance(final, base.Regressor if task == REGRESSION else base.Classifier):
+        kind = "regressor" if task == REGRESSION else "classifier"
+        yield Finding(f"{name} is no {kind}, and the task is {task}", f"Take a {kind}")
+    elif task == MULTICLASS and not getattr(final, "_multiclass", True):
+        yield Finding(f"{name} knows two classes only", f"Write multiclass.OneVsRestClassifier({name}(...))")
+
+
+def _detector(final: Any, name: str) -> Iterator[Finding]:
+    score = getattr(type(final), "score_one", None)
+    if score is None:
+        yield Finding(
+            f"{name} has no score_one, and the task is anomaly", "Take an anomaly detector, or declare a label"
+        )
+    elif "y" in inspect.signature(score).parameters:
+        yield Finding(f"{name} needs the target to score", "Take a detector that scores features alone")
+
+
+def _weights(estimator: Any, task: str, weighted: bool) -> Iterator[Finding]:
+    name = short_name(last_step(estimator))
+    if weighted and task == ANOMALY:
+        yield Finding(f"{name} learns without weights, and weight= is declared", "Remove weight=")
+    elif weighted and not takes_weight(estimator):
+        cure = "Remove weight=, or take a model whose learn_one has w"
+        yield Finding(f"{name} learns without weights, and weight= is declared", cure)
+
+
+def _unions(estimator: Any) -> Iterator[Finding]:
+    """Yield pipelines that river itself does not run as they are written."""
+    for item in objects(estimator):
+        if isinstance(item, compose.Pipeline) and any(
+            isinstance(step, compose.Pipeline) for step in list(item.steps.values())[:-1]
+        ):
+            said = "a Pipeline is a step of a Pipeline: river learns from what comes into it, not from what comes out"
+            yield Finding(said, "Write its steps one after the other with |")
 
 
 def _seeds(item: Any) -> Iterator[Finding]:
     """Yield objects that draw random numbers without a seed."""
-    if isinstance(item, types.FunctionType) or not isinstance(item, base.Base):
-        return
-    if "seed" in inspect.signature(type(item)).parameters and getattr(item, "seed", 0) is None:
-        name = short_name(item)
-        yield Finding(f"{name} draws random numbers with seed=None: a restart would change its answers", f"Write {name}(seed=1)")
+    if isinstance(item, base.Base) and "seed" in inspect.signature(type(item)).parameters:
+        if getattr(item, "seed", 0) is None:
+            name = short_name(item)
+            said = f"{name} draws random numbers with seed=None: a restart would change its answers"
+            yield Finding(said, f"Write {name}(seed=1)")
 
 
-def _names(item: Any, inputs: Sequence[Input], missing: Collection[str]) -> Iterator[Finding]:
+def _names(item: Any, inputs: Sequence[Input], missing: Collection[str], renamed: bool) -> Iterator[Finding]:
     """Yield selections of features that do not exist or may be absent."""
     if isinstance(item, compose.Select):
         names = sorted(map(str, item.keys))
@@ -111,15 +152,23 @@ def _names(item: Any, inputs: Sequence[Input], missing: Collection[str]) -> Iter
         names = [str(item.on)]
     else:
         return
-    known = {one.name for one in inputs}
+    known = [one.name for one in inputs]
     for name in names:
         if name in missing:
             said = f"{type(item).__name__} raises KeyError where {name!r} is missing, and it may be"
-            yield Finding(said, f"Give it a value with fn.fill({name}, ...)")
+            yield Finding(said, f"Give {name} a value where it is missing: fn.fill(...)")
         elif name not in known:
-            yield Finding(f"{type(item).__name__} names {name!r}, which is no feature", f"Features: {', '.join(sorted(known))}")
+            said = f"{type(item).__name__} names {name!r}, which is no feature"
+            yield Finding(said, f"Features are {', '.join(known)}", is_warning=renamed)
 
 
 def _functions(item: Any) -> Iterator[Finding]:
-    if isinstance(item, types.FunctionType) and not item.__module__.startswith("river") and "<" in item.__qualname__:
-        yield Finding(f"a FuncTransformer holds {item.__qualname__}, which cannot be saved", "Write a named function in the file")
+    if isinstance(item, types.FunctionType) and "<" in item.__qualname__ and not item.__module__.startswith("river."):
+        said = f"the model holds {item.__qualname__}, which cannot be saved"
+        yield Finding(said, "Write a named function at the top of the file")
+
+
+def _zeros(item: Any) -> Iterator[Finding]:
+    if type(item) is preprocessing.OneHotEncoder and not item.drop_zeros and item.categories is None:
+        said = "OneHotEncoder() emits a zero for every value it ever saw: each record costs more as values grow"
+        yield Finding(said, "Write OneHotEncoder(drop_zeros=True) where there are many values", is_warning=True)

@@ -1,15 +1,15 @@
 """A river model as bytes for the local snapshot, read back through a list of what may be named in them.
 
-Bytes are only ever written to, and read from, the snapshot of this engine; nothing that crosses a log is pickled. Still,
-whoever can write the snapshot's file must not be able to run code: a name that is not a class of river's models, a plain
-container, a numpy array's parts or something that the user's own estimator holds is refused.
+Bytes are only ever written to, and read from, the snapshot of this engine; nothing that crosses a log is pickled.
+Still, whoever can write the snapshot's file must not be able to run code: a name that is not a class of river's models,
+a plain container, a numpy array's parts or something that the user's own estimator holds is refused.
 """
 
 from __future__ import annotations
 
 import importlib
 import io
-import pickle
+import pickle  # noqa: TID251
 import types
 from collections.abc import Iterable
 from typing import Any, Final
@@ -17,15 +17,17 @@ from typing import Any, Final
 from stream_ml.errors import CorruptError
 from stream_ml.model.graph import objects
 
+CURE: Final = "Restore an older snapshot, or reset the model"
 #: river packages whose classes are models or parts of models: they hold numbers, open nothing and import nothing.
 PACKAGES: Final = frozenset(
-    "active anomaly bandit base cluster compose conf covariance drift dummy ensemble facto feature_extraction feature_selection "
-    "forest imblearn linear_model metrics misc model_selection multiclass multioutput naive_bayes neighbors optim "
-    "preprocessing proba rules sketch stats time_series tree utils _river_rust".split()
+    "active anomaly bandit base cluster compose conf covariance drift dummy ensemble facto feature_extraction "
+    "feature_selection forest imblearn linear_model metrics misc model_selection multiclass multioutput "
+    "naive_bayes neighbors optim preprocessing proba rules sketch stats time_series tree utils _river_rust".split()
 )
 NAMES: Final[dict[str, frozenset[str]]] = {
     "builtins": frozenset(
-        "set frozenset dict list tuple int float complex bool str bytes bytearray slice range object iter abs max min".split()
+        "set frozenset dict list tuple int float complex bool str bytes bytearray slice range object iter abs max "
+        "min".split()
     ),
     "collections": frozenset("defaultdict OrderedDict Counter deque ChainMap".split()),
     "copy": frozenset(["deepcopy"]),
@@ -38,7 +40,8 @@ NAMES: Final[dict[str, frozenset[str]]] = {
     "random": frozenset(["Random"]),
     "statistics": frozenset(["NormalDist"]),
     "numpy": frozenset(
-        "dtype ndarray array ones zeros float64 float32 int64 int32 int16 int8 uint8 uint16 uint32 uint64 bool bool_ str_".split()
+        "dtype ndarray array ones zeros float64 float32 int64 int32 int16 int8 uint8 uint16 uint32 uint64 bool bool_ "
+        "str_".split()
     ),
     "numpy._core.multiarray": frozenset("_reconstruct scalar".split()),
     "numpy._core.numeric": frozenset(["_frombuffer"]),
@@ -59,9 +62,13 @@ NAMES: Final[dict[str, frozenset[str]]] = {
 Named = types.FunctionType | type
 
 
+def _is_model_module(module: str) -> bool:
+    root, package, *_ = [*module.split("."), ""]
+    return root == "river" and package in PACKAGES
+
+
 def _is_model_class(found: Any) -> bool:
-    parts = str(getattr(found, "__module__", "")).split(".")
-    return isinstance(found, type) and parts[0] == "river" and len(parts) > 1 and parts[1] in PACKAGES
+    return isinstance(found, type) and _is_model_module(found.__module__)
 
 
 def _is_model(item: Any) -> bool:
@@ -70,8 +77,7 @@ def _is_model(item: Any) -> bool:
 
 def _river(module: str, name: str) -> Any:
     """Return a class of a model package, or a class or function inside such a class; None for anything else."""
-    parts = module.split(".")
-    if parts[0] != "river" or len(parts) < 2 or parts[1] not in PACKAGES:
+    if not _is_model_module(module):
         return None
     outer, *inner = name.split(".")
     found = getattr(importlib.import_module(module), outer, None)
@@ -88,7 +94,8 @@ def _method(owner: Any, name: str) -> Any:
     """Return a method of a river object or random generator, or `str.lower`: how pickle writes a bound method."""
     plain = owner is str and name == "lower"
     if not (plain or _is_model_class(type(owner)) or type(owner).__module__ == "random") or name.startswith("__"):
-        raise CorruptError(f"the stored model asks for {type(owner).__name__}.{name}, which no river model needs", "Reset the model")
+        cause = f"the stored model asks for {type(owner).__name__}.{name}, which no river model needs"
+        raise CorruptError(cause, CURE)
     return getattr(owner, name)
 
 
@@ -118,7 +125,8 @@ class Reader(pickle.Unpickler):
         found = _river(module, name)
         if found is not None:
             return found
-        raise CorruptError(f"the stored model names {module}.{name}, which no river model needs", "Reset the model")
+        cause = f"the stored model names {module}.{name}, which no river model needs"
+        raise CorruptError(cause, CURE)
 
 
 def own_names(estimator: Any) -> list[Named]:
@@ -151,4 +159,5 @@ def loads(data: bytes, own: Iterable[Named] = ()) -> Any:
     except CorruptError:
         raise
     except Exception as error:
-        raise CorruptError(f"the stored model cannot be read: {type(error).__name__}: {error}", "Reset the model") from error
+        cause = f"the stored model cannot be read: {type(error).__name__}: {error}"
+        raise CorruptError(cause, CURE) from error

@@ -28,6 +28,7 @@ from stream_ml.language.walk import as_tuple, is_label, parts, windows
 from stream_ml.plan.registers import Registers, signature
 from stream_ml.plan.windows import window_of
 from stream_ml.scorer.spec import Field, Join, ScorerSpec, Stream
+from stream_ml.scorer.store import PREDICTED
 
 
 class Compiler:
@@ -47,6 +48,7 @@ class Compiler:
         self.groups: dict[Any, int] = {}
         self.group_list: list[Group] = []
         self.kept: dict[int, int] = {}
+        self.kept_texts: set[int] = set()
         self.lookup_columns: dict[int, int] = {}
         self._find_streams()
 
@@ -175,8 +177,18 @@ class Compiler:
                 leaves.append(self.registers.of(expr))
             elif isinstance(expr, Column) and issubclass(self.event, expr.args[0]):
                 leaves.append(self.registers.of(expr))
+            else:
+                continue
+            if kind(expr) is Kind.TEXT:
+                self.kept_texts.add(leaves[-1])
         for register in dict.fromkeys(leaves):
             self.kept[register] = -1
+
+    @property
+    def kept_order(self) -> list[int]:
+        """Registers kept with an event, in the order of their columns."""
+        first, steps = self._place_kept()
+        return [*first.registers, *(register for table in sorted(steps) for register in steps[table].registers)]
 
     def _place_kept(self) -> tuple[KeepStep, dict[int, KeepStep]]:
         """Give kept registers their columns: raw ones first, then those of each table together."""
@@ -244,7 +256,18 @@ class Compiler:
             when=when,
             saved=saved,
             first_saved=len(self.kept),
+            slot_texts=self._slot_texts(saved, (*served, *slices, *keys), target),
         )
+
+    def _slot_texts(self, saved: tuple[int, ...], fields: tuple[Field, ...], target: Field | None) -> tuple[int, ...]:
+        """Return the columns of a slot that hold symbol codes: kept texts, saved texts, a predicted class."""
+        texts = {field.register for field in fields if field.kind == "text"}
+        kept = [i for i, register in enumerate(self.kept_order) if register in self.kept_texts]
+        first = len(self.kept)
+        found = kept + [first + i for i, register in enumerate(saved) if register in texts]
+        if target is not None and target.kind == "text":
+            found.append(first + len(saved) + PREDICTED)
+        return tuple(found)
 
     def _table_spec(self, table: type[Any]) -> TableSpec:
         keys = spec_of(table).key  # type: ignore[union-attr]

@@ -111,7 +111,7 @@ def _ndjson(path: Path, named: str | None) -> Iterator[Batch]:
         if decoder is None:
             yield Batch(first_row, values, None, ())
         else:
-            moments, bad = clock.read([_one(decoder, value) for value in values])
+            moments, bad = clock.read(_every(decoder, values))
             yield Batch(first_row, values, moments, bad)
         first_row += len(values)
 
@@ -214,6 +214,14 @@ def _holds(decoder: msgspec.json.Decoder[Any], values: list[bytes]) -> bool:
 _UNREAD = object()
 
 
+def _every(decoder: msgspec.json.Decoder[Any], values: list[bytes]) -> list[Any]:
+    decode = decoder.decode
+    try:
+        return [decode(value).at for value in values]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [_one(decoder, value) for value in values]
+
+
 def _one(decoder: msgspec.json.Decoder[Any], value: bytes) -> Any:
     """Return a record's received time, raw; `_UNREAD` where the record is no JSON (decoding it will tell)."""
     try:
@@ -230,13 +238,7 @@ class _Clock:
         self._last = 0
 
     def read(self, raw: list[Any]) -> tuple[NDArray[np.int64], tuple[Bad, ...]]:
-        moments = np.array([_milliseconds(value) for value in raw], dtype=np.float64)
-        texts = [index for index in np.flatnonzero(np.isnan(moments)).tolist() if isinstance(raw[index], str)]
-        if texts:
-            parsed = parse_times([raw[index] for index in texts])
-            for place in np.flatnonzero(np.isnan(parsed)).tolist():
-                parsed[place] = _oddly_written(raw[texts[place]])
-            moments[texts] = parsed
+        moments = _moments(raw)
         bad = []
         for index in np.flatnonzero(np.isnan(moments)).tolist():
             moments[index] = moments[index - 1] if index else self._last
@@ -246,6 +248,23 @@ class _Clock:
         found = moments.astype(np.int64)
         self._last = int(found[-1]) if len(found) else self._last
         return found, tuple(bad)
+
+
+def _moments(raw: list[Any]) -> NDArray[np.float64]:
+    """Return raw received times as epoch ms, NaN where there is none."""
+    if all(type(value) is str for value in raw):
+        moments = parse_times(raw)
+        for index in np.flatnonzero(np.isnan(moments)).tolist():
+            moments[index] = _milliseconds(raw[index])
+    else:
+        moments = np.array([_milliseconds(value) for value in raw], dtype=np.float64)
+    texts = [index for index in np.flatnonzero(np.isnan(moments)).tolist() if isinstance(raw[index], str)]
+    if texts:
+        parsed = parse_times([raw[index] for index in texts])
+        for place in np.flatnonzero(np.isnan(parsed)).tolist():
+            parsed[place] = _oddly_written(raw[texts[place]])
+        moments[texts] = parsed
+    return moments
 
 
 def _milliseconds(value: Any) -> float:

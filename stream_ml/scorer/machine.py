@@ -40,7 +40,7 @@ class Batch:
     Parameters
     ----------
     ops
-        int64[g, 9] (kernels.join).
+        int64[g, 10] (kernels.join).
     events, outcomes
         Operations that are events, and known outcomes of asked events whose target is there.
     asked
@@ -48,7 +48,7 @@ class Batch:
     target, weight
         Of each outcome.
     unmatched, ahead
-        (operation, origin) of expired labels; operations of events dated too far ahead.
+        Expired labels as (order, origin); events dated too far ahead as (order, stream, row).
     taken
         The records of the turn.
     """
@@ -61,8 +61,8 @@ class Batch:
     target: F8
     weight: F8
     no_target: int
-    unmatched: list[Origin] = field(default_factory=list)
-    ahead: list[tuple[int, int]] = field(default_factory=list)
+    unmatched: list[tuple[int, Origin]] = field(default_factory=list)
+    ahead: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 class Scorer:
@@ -145,10 +145,11 @@ class Scorer:
         self._outcomes(batch, outcomes, outcome_slots)
         for at in np.flatnonzero(kinds >= join.OP_UNMATCHED).tolist():
             row = int(ops[at, join.OP_ROW])
+            order = int(taken.orders[ops[at, join.OP_RECORD]])
             if kinds[at] == join.OP_UNMATCHED:
-                batch.unmatched.append(self.origins.pop(row, None) or self._origin(taken, fresh[row]))
+                batch.unmatched.append((order, self.origins.pop(row, None) or self._origin(taken, fresh[row])))
             else:
-                batch.ahead.append((int(ops[at, join.OP_STREAM]), row))
+                batch.ahead.append((order, int(ops[at, join.OP_STREAM]), row))
         return batch
 
     def _asked(self, events: I8) -> NDArray[np.bool_]:

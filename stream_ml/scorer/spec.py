@@ -87,6 +87,8 @@ class ScorerSpec:
         Columns of a slot: kept registers, saved registers, then the scorer's own.
     first_saved
         Column of the first saved register.
+    slot_texts
+        Columns of a slot that hold symbol codes.
     """
 
     streams: tuple[Stream, ...]
@@ -102,3 +104,4 @@ class ScorerSpec:
     when: int
     saved: tuple[int, ...]
     first_saved: int
+    slot_texts: tuple[int, ...]

@@ -30,7 +30,7 @@ class Store:
         self.own = spec.first_saved + len(spec.saved)
         label = next((stream for stream in spec.streams if stream.role == "label"), None)
         self.label_columns = len(label.columns) if label else 0
-        self.ops = np.zeros((capacity, 9), np.int64)
+        self.ops = np.zeros((capacity, 10), np.int64)
         self.ring = np.zeros((4 * capacity, RING_COLUMNS), np.int64)
         self.ids = np.zeros((8 * capacity, 2), np.int64)
         self.waiting = np.zeros((8 * capacity, 2), np.int64)
@@ -39,7 +39,7 @@ class Store:
         self.label_values = np.full((1024, max(self.label_columns, 1)), np.nan)
         self.queues = np.zeros((2, 1024), np.int64)
         self.stacks = np.zeros((4, 8 * capacity), np.int64)
-        self.scalars = np.zeros(14, np.int64)
+        self.scalars = np.zeros(15, np.int64)
         self.counters = np.zeros(len(join.COUNTERS), np.int64)
         self.streams = np.zeros((max(stream.number for stream in spec.streams) + 1, 3), np.int64)
         self.streams[:, join.S_NEWEST] = join.NOTHING

@@ -13,6 +13,7 @@ from stream_ml.errors import Reason
 from stream_ml.kernels import join
 from stream_ml.schema.records import Out
 from stream_ml.schema.symbols import Symbols
+from stream_ml.scorer.intake import Taken
 from stream_ml.scorer.machine import Batch, Origin, Scorer
 from stream_ml.scorer.spec import Field
 from stream_ml.scorer.store import AT, PREDICTED, RECEIVED, SCORE, VERSION
@@ -23,6 +24,8 @@ from stream_ml.session.values import values, words
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 KINDS = ("predictions", "examples", "dead", "alarms", "metrics")
+#: Of the dead letters that one record brings about: what its time let expire, itself, what its model refused.
+EXPIRED, REFUSED, FAILED = range(3)
 
 
 class Outputs:
@@ -38,12 +41,16 @@ class Outputs:
         self._spec = inline.scorer.spec
         self._features, self._store = features or inline.learner.spec.task == "features", store_features
         self._out: dict[str, tuple[list[Any], list[bytes]]] = {kind: ([], []) for kind in KINDS}
+        self._dead: list[tuple[tuple[int, int], bytes]] = []
         self.dead: dict[str, int] = {}
         self.alarms = 0
         self.partition = 0
 
     def take(self) -> tuple[Out, ...]:
-        """Return what was collected, and begin anew."""
+        """Return what was collected, and begin anew; dead letters stand in the order of the records."""
+        self._dead.sort(key=lambda one: one[0])
+        self._out["dead"] = ([None] * len(self._dead), [letter for _, letter in self._dead])
+        self._dead = []
         found = tuple(
             Out(f"{self._name}.{kind}", keys, values) for kind, (keys, values) in self._out.items() if values
         )
@@ -52,54 +59,52 @@ class Outputs:
 
     # --- dead letters -----------------------------------------------------------------------------------------------
 
-    def bury(self, origin: Origin, reason: Reason, path: str, message: str) -> None:
-        """Write a dead letter."""
+    def refused(self, taken: Taken) -> None:
+        """Write dead letters of the records that could not be read."""
+        for record, _, bad in taken.refused:
+            self.bury((4 * record, REFUSED), record_origin(taken, record), bad.reason, bad.path, bad.message)
+
+    def bury(self, order: tuple[int, int], origin: Origin, reason: Reason, path: str, message: str) -> None:
+        """Write a dead letter; `order` is its place among those of the turn."""
         self.dead[reason.value] = self.dead.get(reason.value, 0) + 1
-        keys, values = self._out["dead"]
-        keys.append(None)
-        values.append(
-            encode(
-                {
-                    "topic": origin.topic,
-                    "partition": self.partition,
-                    "offset": origin.offset,
-                    "received": origin.received,
-                    "reason": reason.value,
-                    "path": path,
-                    "message": message,
-                    "raw": base64.b64encode(origin.raw[:RAW]).decode(),
-                    "size": len(origin.raw),
-                }
-            )
-        )
+        letter = {
+            "topic": origin.topic,
+            "partition": self.partition,
+            "offset": origin.offset,
+            "received": origin.received,
+            "reason": reason.value,
+            "path": path,
+            "message": message,
+            "raw": base64.b64encode(origin.raw[:RAW]).decode(),
+            "size": len(origin.raw),
+        }
+        self._dead.append((order, encode(letter)))
 
     # --- a batch ----------------------------------------------------------------------------------------------------
 
     def batch(self, batch: Batch, scored: Scored) -> None:
         """Write a batch's predictions, examples, dead letters, alarms and metrics."""
-        for origin in batch.unmatched:
-            self.bury(origin, Reason.UNMATCHED, "$", "no event of this id came within the wait")
-        for stream, row in batch.ahead:
-            self._ahead(batch, stream, row)
+        for order, origin in batch.unmatched:
+            self.bury((order, EXPIRED), origin, Reason.UNMATCHED, "$", "no event of this id came within the wait")
+        for order, stream, row in batch.ahead:
+            self._ahead(batch, order, stream, row)
         if scored.events.size:
             self._predictions(batch, scored)
         for op, message in scored.failed:
-            row = int(batch.ops[op, join.OP_ROW])
-            self.bury(self._origin(batch, 0, row), Reason.MODEL, "$", message)
+            row, record = int(batch.ops[op, join.OP_ROW]), int(batch.ops[op, join.OP_RECORD])
+            order = int(batch.taken.orders[record])
+            self.bury((order, FAILED), self._origin(batch, 0, row), Reason.MODEL, "$", message)
         if scored.examples.size:
             self._examples(batch, scored)
         self._alarms(batch, scored)
 
     def _origin(self, batch: Batch, stream: int, row: int) -> Origin:
-        fed = batch.taken.fed
-        record = int(batch.taken.index[stream][row])
-        name = fed.names[int(fed.topics[record])]
-        return Origin(name, int(fed.offsets[record]), int(fed.received[record]), fed.values[record])
+        return record_origin(batch.taken, int(batch.taken.index[stream][row]))
 
-    def _ahead(self, batch: Batch, stream: int, row: int) -> None:
+    def _ahead(self, batch: Batch, order: int, stream: int, row: int) -> None:
         declared = next(one for one in self._spec.streams if one.number == stream)
         message = f"dated more than {declared.ahead_ms / 1000:g} s after it was received"
-        self.bury(self._origin(batch, stream, row), Reason.AHEAD, f"$.{declared.time}", message)
+        self.bury((order, REFUSED), self._origin(batch, stream, row), Reason.AHEAD, f"$.{declared.time}", message)
 
     def _answer(self, scored: Scored) -> list[Sequence[Any]]:
         task = self._inline.learner.spec.task
@@ -241,6 +246,13 @@ class Outputs:
             "at": at_ms,
             "version": [self._encoder.lineage, one.count],
         }
+
+
+def record_origin(taken: Taken, record: int) -> Origin:
+    """Return where a record of the turn came from."""
+    fed = taken.fed
+    name = fed.names[int(fed.topics[record])]
+    return Origin(name, int(fed.offsets[record]), int(fed.received[record]), fed.values[record])
 
 
 def _whole(source: I8) -> bool:

@@ -43,7 +43,23 @@ def everywhere(seed: int, n: int) -> list[float]:
     rng = np.random.default_rng(seed)
     any_bits = [struct.unpack("d", rng.bytes(8))[0] for _ in range(n)]
     about_one = (1.0 + rng.normal(size=n) * 2.0 ** -rng.integers(1, 60, n)).tolist()
-    edges = [0.0, -0.0, 1.0, -1.0, 5e-324, 2.2e-308, 1.7e308, math.inf, -math.inf, math.nan, 709.79, -745.2, -708.5, 0.5, 2.0]
+    edges = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        5e-324,
+        2.2e-308,
+        1.7e308,
+        math.inf,
+        -math.inf,
+        math.nan,
+        709.79,
+        -745.2,
+        -708.5,
+        0.5,
+        2.0,
+    ]
     return [*any_bits, *rng.uniform(-760.0, 760.0, n).tolist(), *rng.normal(size=n).tolist(), *about_one, *edges]
 
 
@@ -58,7 +74,9 @@ def ulps(found: float, expected: float) -> float:
     [(own.exp, math.exp, 1.0), (own.log, math.log, 1.0), (own.log1p, math.log1p, 2.0), (own.sqrt, math.sqrt, 0.0)],
     ids=["exp", "log", "log1p", "sqrt"],
 )
-def test_close_to_libm_everywhere(ours: Callable[[float], float], theirs: Callable[[float], float], bound: float) -> None:
+def test_close_to_libm_everywhere(
+    ours: Callable[[float], float], theirs: Callable[[float], float], bound: float
+) -> None:
     assert max(ulps(ours(x), _reference(theirs, x)) for x in everywhere(1, 20_000)) <= bound
 
 
@@ -78,7 +96,14 @@ def test_sine_and_cosine_reduce_their_argument(name: str) -> None:
     ours, theirs = getattr(own, name), getattr(math, name)
     rng = np.random.default_rng(4)
     near = [k * math.pi / 2 for k in range(-2000, 1_000_000, 499)]
-    for x in [*rng.uniform(-1.6e6, 1.6e6, 20_000).tolist(), *rng.normal(size=20_000).tolist(), *near, 0.0, 1e-300, 1e-9]:
+    for x in [
+        *rng.uniform(-1.6e6, 1.6e6, 20_000).tolist(),
+        *rng.normal(size=20_000).tolist(),
+        *near,
+        0.0,
+        1e-300,
+        1e-9,
+    ]:
         assert ulps(ours(x), theirs(x)) <= 1.0, x
 
 

@@ -106,6 +106,14 @@ MISTAKES: dict[str, str] = {
     "at_too_short": feature('n = fn.count(Visit).over("1h", by=(Visit.visitor, Visit.card), at=Payment.card)'),
     "filter_of_other_stream": feature('n = fn.count(Payment).where(Chargeback.fraud).over("1h", by=Payment.card)'),
     "filter_no_condition": feature('n = fn.count(Payment).where(Payment.amount).over("1h", by=Payment.card)'),
+    "source_of_base_class": (
+        'class Big(Payment, topic="big", key="card", time="at", lateness="0s"):\n    extra: int\n\n'
+        'class A(Features, of=Big):\n    n = fn.count(Payment).over("1h", by=Payment.card)\n'
+    ),
+    "column_of_base_class": (
+        'class Big(Payment, topic="big", key="card", time="at", lateness="0s"):\n    extra: int\n\n'
+        "class A(Features, of=Big):\n    n = fn.log1p(Payment.amount)\n"
+    ),
     "two_streams": feature('n = fn.mean(Payment.amount * Visit.card).over("1h", by=Payment.card)'),
     # families and names
     "mixed": feature(
@@ -275,7 +283,6 @@ OF_LOADER = {"no_pipeline", "two_pipelines", "syntax", "no_module", "other_error
 #: What type checkers see in the editor, before anything runs.
 SEEN_BY_MYPY = {
     "no_window_in_arithmetic", "no_span", "no_by", "by_without_keyword", "window_keyword", "typo", "column_method",
-    "mean_of_text", "arithmetic_on_text", "hour_of_number", "event_keyword_typo", "event_without_topic",
-    "event_without_lateness", "label_without_wait", "pipeline_without_model", "pipeline_keyword", "span_of_lag",
+    "mean_of_text", "arithmetic_on_text", "hour_of_number", "pipeline_without_model", "pipeline_keyword", "span_of_lag",
     "features_without_of", "count_of_column", "pipeline_features_instance",
 }  # fmt: skip

@@ -84,7 +84,7 @@ def test_type_defined_later_in_the_file(tmp_path: Path) -> None:
 def test_error_in_an_imported_module_is_placed_in_the_users_file(tmp_path: Path) -> None:
     (tmp_path / "beside_broken.py").write_text("raise ValueError('no')\n")
     path = tmp_path / "orders.py"
-    path.write_text("import beside_broken\n" + FILE)
+    path.write_text(FILE + "import beside_broken\n")
     with pytest.raises(DeclarationError) as caught:
         load(path)
-    assert str(caught.value).startswith(f"{path}:1: ValueError: no.")
+    assert str(caught.value).startswith(f"{path}:13: ValueError: no.")

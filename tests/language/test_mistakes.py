@@ -70,6 +70,7 @@ def test_no_golden_file_is_left_over() -> None:
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(MISTAKES)
 
 
+@pytest.mark.slow
 def test_type_checker(tmp_path: Path) -> None:
     """Type checkers see the mistakes they are said to see, in the editor."""
     for name in SEEN_BY_MYPY:

@@ -52,6 +52,7 @@ def test_names_of_fraud() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_type_checker_accepts_them() -> None:
     out, _, code = api.run(["--strict", "--config-file", str(ROOT / "pyproject.toml"), *map(str, PIPELINES)])
     assert code == 0, out

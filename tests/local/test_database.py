@@ -14,7 +14,7 @@ import pytest
 from stream_ml.client import connect
 from stream_ml.client.database import Access, open_database, require_sqlite
 from stream_ml.client.migrations import APPLICATION_ID, FORMAT, MIGRATIONS
-from stream_ml.errors import CorruptError, Exit, FormatError, StorageError, StreamMLError
+from stream_ml.errors import CorruptError, Exit, FormatError, InputError, StorageError, StreamMLError
 from tests.local.processes import finished, python
 
 
@@ -106,6 +106,15 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path)
     error = refusal(path)
     assert str(error) == f"{path} is a database of another program. Name another file; this one is left as it is"
     assert path.read_bytes() == before
+
+
+def test_an_empty_file_is_read_as_nothing_yet_and_becomes_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+    with connect(f"sqlite:///{path}") as client:
+        with pytest.raises(InputError, match="holds nothing yet"):
+            list(client.consume("payments"))
+        assert client.produce("payments", [{}]) == [1]
 
 
 def test_a_damaged_file_says_so(tmp_path: Path) -> None:

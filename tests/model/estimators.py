@@ -48,14 +48,16 @@ def classifiers() -> dict[str, Any]:
         for l2 in (0.0, 0.01)
     }
     found["min-max"] = compose.Select("amount", "count") | preprocessing.MinMaxScaler() | logistic()
-    found["centred"] = compose.SelectType(float) | preprocessing.StandardScaler(with_std=False) | logistic(optim.SGD(0.001))
+    found["centred"] = (
+        compose.SelectType(float) | preprocessing.StandardScaler(with_std=False) | logistic(optim.SGD(0.001))
+    )
     found["plain"] = compose.SelectType(bool) | logistic()
     found["scaled-twice"] = (
         compose.SelectType(int, float) | preprocessing.StandardScaler() | preprocessing.MinMaxScaler() | logistic()
     )
-    found["flags-encoded"] = (
-        compose.Select("night", "count") | preprocessing.OneHotEncoder()
-    ) + compose.Discard("country", "bin", "night") | logistic(optim.SGD(0.001))
+    found["flags-encoded"] = (compose.Select("night", "count") | preprocessing.OneHotEncoder()) + compose.Discard(
+        "country", "bin", "night"
+    ) | logistic(optim.SGD(0.001))
     found["two-encoders"] = (
         (compose.Select("country") | preprocessing.OneHotEncoder())
         + (compose.Select("bin") | preprocessing.OneHotEncoder())
@@ -76,7 +78,8 @@ def regressors() -> dict[str, Any]:
     """Return regressors by name, with rates that converge."""
     linear = linear_model.LinearRegression
     return {
-        f"{name}-{'dropped' if drop else 'zeros'}-l2={l2}": mixed(drop) | linear(optimizer=made(), l2=l2, intercept_lr=0.01)
+        f"{name}-{'dropped' if drop else 'zeros'}-l2={l2}": mixed(drop)
+        | linear(optimizer=made(), l2=l2, intercept_lr=0.01)
         for name, made in (*OPTIMIZERS.items(), ("sgd", lambda: optim.SGD(0.005)))
         if name != "inverse"
         for drop in (False, True)
@@ -104,7 +107,12 @@ def stream(seed: int, n: int, *, weighted: bool = False, truth: str = "binary") 
         waiting.append(x)
         while waiting and rng.random() < 0.5:
             known = waiting.pop(int(rng.integers(len(waiting))))
-            signal = 0.02 * known.get("amount", 10.0) + known.get("ratio", 0.0) - (known.get("country") == "FR") + rng.normal()
+            signal = (
+                0.02 * known.get("amount", 10.0)
+                + known.get("ratio", 0.0)
+                - (known.get("country") == "FR")
+                + rng.normal()
+            )
             y = bool(signal > 0.5) if truth == "binary" else float(signal)
             ops.append(Op(known, y, float(rng.choice([0.1, 1.0, 20.0])) if weighted else 1.0))
     return ops

@@ -82,7 +82,9 @@ def by_hand(estimator: Any, ops: Sequence[Op], task: str) -> tuple[NDArray[np.fl
     for i, op in enumerate(ops):
         try:
             if op.y is None:
-                scores[i] = model.predict_proba_one(dict(op.x))[True] if task == "binary" else model.predict_one(dict(op.x))
+                scores[i] = (
+                    model.predict_proba_one(dict(op.x))[True] if task == "binary" else model.predict_one(dict(op.x))
+                )
             else:
                 y = bool(op.y) if task == "binary" else op.y
                 model.learn_one(dict(op.x), y, w=op.weight)

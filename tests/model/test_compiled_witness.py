@@ -10,6 +10,8 @@ import pytest
 from river import compose, datasets, linear_model, optim, preprocessing
 
 from stream_ml.model.build import build
+from stream_ml.model.fallback import OrderedSelect
+from stream_ml.model.graph import objects
 from stream_ml.model.spec import Input
 from tests.model.estimators import INPUTS, classifiers, mixed, regressors, stream
 from tests.model.tapes import Op, Symbols, by_hand, difference, pairs, tape
@@ -54,10 +56,17 @@ def rows(dataset: Any, n: int | None = None) -> list[tuple[dict[str, Any], Any]]
 @pytest.mark.parametrize("lag", [0, 37])
 def test_phishing(lag: int) -> None:
     data = rows(datasets.Phishing())
-    compare(preprocessing.StandardScaler() | linear_model.LogisticRegression(), pairs(data, lag), kinds(data[0][0]), "binary")
+    compare(
+        preprocessing.StandardScaler() | linear_model.LogisticRegression(),
+        pairs(data, lag),
+        kinds(data[0][0]),
+        "binary",
+    )
 
 
-@pytest.mark.parametrize("optimizer", [optim.SGD(0.1), optim.AdaGrad(), optim.Adam(0.01)], ids=["sgd", "adagrad", "adam"])
+@pytest.mark.parametrize(
+    "optimizer", [optim.SGD(0.1), optim.AdaGrad(), optim.Adam(0.01)], ids=["sgd", "adagrad", "adam"]
+)
 def test_bananas(optimizer: Any) -> None:
     data = rows(datasets.Bananas())
     model = preprocessing.MinMaxScaler() | linear_model.LogisticRegression(optimizer=optimizer, l2=1e-4)
@@ -66,7 +75,12 @@ def test_bananas(optimizer: Any) -> None:
 
 def test_image_segments_one_class_against_the_rest() -> None:
     data = [(x, y == "sky") for x, y in rows(datasets.ImageSegments())]
-    compare(preprocessing.StandardScaler() | linear_model.LogisticRegression(optim.Adam(0.01)), pairs(data), kinds(data[0][0]), "binary")
+    compare(
+        preprocessing.StandardScaler() | linear_model.LogisticRegression(optim.Adam(0.01)),
+        pairs(data),
+        kinds(data[0][0]),
+        "binary",
+    )
 
 
 def test_trump_approval() -> None:
@@ -87,7 +101,8 @@ def test_chick_weights_with_encoded_numbers(drop: bool) -> None:
 
 def test_a_select_over_a_missing_feature_is_reported_and_learns_as_far_as_river() -> None:
     model = (
-        (compose.Select("amount") | preprocessing.StandardScaler()) + (compose.Select("ratio") | preprocessing.MinMaxScaler())
+        (compose.Select("amount") | preprocessing.StandardScaler())
+        + (compose.Select("ratio") | preprocessing.MinMaxScaler())
     ) | linear_model.LogisticRegression()
     ops = stream(3, 400)
     compare(model, ops, INPUTS, "binary")
@@ -112,7 +127,9 @@ def test_a_feature_that_appears_late_is_unknown_until_then() -> None:
     compare(preprocessing.MinMaxScaler() | linear_model.LogisticRegression(), ops, inputs, "binary")
 
 
-@pytest.mark.parametrize("name", ["sgd-zeros-l2=0.01", "adagrad-dropped-l2=0.0", "adam-zeros-l2=0.0", "min-max", "two-encoders"])
+@pytest.mark.parametrize(
+    "name", ["sgd-zeros-l2=0.01", "adagrad-dropped-l2=0.0", "adam-zeros-l2=0.0", "min-max", "two-encoders"]
+)
 def test_a_trained_estimator_is_taken_over(name: str) -> None:
     before, after = stream(21, 400), stream(22, 400)
     if name in {"min-max", "two-encoders"}:
@@ -127,12 +144,9 @@ def test_a_trained_estimator_is_taken_over(name: str) -> None:
 
 def _unordered(model: Any) -> Any:
     """Give back river's own Select, as a user's file would have it."""
-    from stream_ml.model.fallback import OrderedSelect
-    from stream_ml.model.graph import objects
-
     for item in objects(model):
         if type(item) is OrderedSelect:
-            item.__class__ = compose.Select
+            object.__setattr__(item, "__class__", compose.Select)
     return model
 
 

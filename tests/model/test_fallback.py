@@ -10,8 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from river import anomaly, compose, datasets, ensemble, feature_extraction, forest, linear_model, multiclass
-from river import naive_bayes, neighbors, preprocessing, tree
+from river import (
+    anomaly,
+    base,
+    compose,
+    datasets,
+    ensemble,
+    feature_extraction,
+    forest,
+    linear_model,
+    multiclass,
+    naive_bayes,
+    neighbors,
+    preprocessing,
+    tree,
+)
 
 from stream_ml.model.build import build
 from stream_ml.model.spec import Input, Tape
@@ -42,7 +55,9 @@ def test_each_operation_gets_its_own_dict() -> None:
     SEEN.clear()
     symbols = Symbols()
     model = build(compose.FuncTransformer(keep) | naive_bayes.GaussianNB(), (Input("v", "float"),), "binary", symbols)
-    both = Tape(np.array([0, 0], dtype=np.uint8), np.zeros(2, dtype=np.int64), np.ones((1, 1)), np.full(2, np.nan), np.ones(2))
+    both = Tape(
+        np.array([0, 0], dtype=np.uint8), np.zeros(2, dtype=np.int64), np.ones((1, 1)), np.full(2, np.nan), np.ones(2)
+    )
     model.run(both)
     assert SEEN == [{"v": 1.0}, {"v": 1.0}]
 
@@ -76,7 +91,9 @@ def test_binary_equals_river_by_hand(estimator: Any) -> None:
 
 def test_multiclass_answers_labels_and_probabilities_in_texts() -> None:
     data = list(datasets.ImageSegments().take(400))
-    inputs = tuple(Input(str(name), "float" if isinstance(value, float) else "int") for name, value in data[0][0].items())
+    inputs = tuple(
+        Input(str(name), "float" if isinstance(value, float) else "int") for name, value in data[0][0].items()
+    )
     estimator = preprocessing.StandardScaler() | multiclass.OneVsRestClassifier(linear_model.LogisticRegression())
     symbols = Symbols(first=3)
     ops = [op for x, y in data for op in (Op(x), Op(x, y))]
@@ -97,8 +114,10 @@ def test_multiclass_answers_labels_and_probabilities_in_texts() -> None:
 def test_multiclass_over_whole_numbers() -> None:
     inputs = (Input("v", "float"),)
     symbols = Symbols()
-    ops = [Op({"v": float(i % 3)}, i % 3) for i in range(60)] + [Op({"v": 2.0}), Op({"v": 0.0})]
-    answers = build(naive_bayes.GaussianNB(), inputs, "multiclass", symbols, target="int").run(tape(ops, inputs, symbols))
+    ops = [Op({"v": i % 3 + 0.01 * (i % 7)}, i % 3) for i in range(60)] + [Op({"v": 2.0}), Op({"v": 0.0})]
+    answers = build(naive_bayes.GaussianNB(), inputs, "multiclass", symbols, target="int").run(
+        tape(ops, inputs, symbols)
+    )
     assert answers.label is not None
     assert answers.label[-2:] == [2, 0]
     assert {type(label) for label in answers.label[-2:]} == {int}
@@ -153,7 +172,7 @@ def test_what_a_model_raises_is_reported_and_the_rest_goes_on() -> None:
     model = build(preprocessing.StandardScaler() | linear_model.LogisticRegression(), inputs, "binary", symbols)
     assert [part.compiled for part in model.parts] == [False, False]
     assert model.parts[0].why == "it scales 'country', which is a text"
-    ops = [Op({"v": 1.0}, True), Op({"v": 2.0}, False), Op({"v": 1.0, "country": "FR"}), Op({"v": 1.0})]
+    ops = [Op({"v": 1.0}, True), Op({"v": 2.0}, False), Op({"v": 1.0, "country": "FR"}, True), Op({"v": 1.0})]
     answers = model.run(tape(ops, inputs, symbols))
     assert [i for i, _ in answers.errors] == [2]
     assert answers.errors[0][1].startswith("TypeError: ")
@@ -171,15 +190,28 @@ def test_weights_reach_a_model_that_takes_them_and_raise_elsewhere() -> None:
     assert answers.errors == [(0, "TypeError: GaussianNB learns without weights")]
 
 
-def test_a_classifier_without_probabilities_says_0_or_1() -> None:
+class Above(base.Classifier):
+    """Says whether v is above the greatest v that was false; it knows no probabilities."""
+
+    def __init__(self) -> None:
+        self.bound: float | None = None
+
+    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+        if not y:
+            self.bound = max(x["v"], x["v"] if self.bound is None else self.bound)
+
+    def predict_one(self, x: dict[Any, Any], **kwargs: Any) -> bool | None:
+        return None if self.bound is None else x["v"] > self.bound
+
+
+def test_a_classifier_without_probabilities_says_0_or_1_and_nothing_before_it_learned() -> None:
     inputs = (Input("v", "float"),)
     symbols = Symbols()
-    ops = [op for i in range(50) for op in (Op({"v": float(i % 5 - 2)}, i % 5 > 2), Op({"v": float(i % 5 - 2)}))]
-    answers = build(linear_model.Perceptron() if False else linear_model.PAClassifier(), inputs, "binary", symbols).run(
-        tape(ops, inputs, symbols)
-    )
+    ops = [Op({"v": 1.0}), Op({"v": 1.0}, False), Op({"v": 2.0}), Op({"v": 0.5})]
+    answers = build(Above(), inputs, "binary", symbols).run(tape(ops, inputs, symbols))
     assert answers.errors == []
-    assert set(answers.score[1::2].tolist()) <= {0.0, 1.0} or (answers.score[1::2] <= 1.0).all()
+    assert math.isnan(answers.score[0])
+    assert answers.score[2:].tolist() == [1.0, 0.0]
 
 
 PROGRAM = """
@@ -204,7 +236,11 @@ print(build(model, inputs, "binary", symbols).run(tape(ops, inputs, symbols)).sc
 def test_select_does_not_depend_on_the_hash_seed() -> None:
     said = {
         subprocess.run(
-            [sys.executable, "-c", PROGRAM], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", PROGRAM],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in ("1", "2", "3")
     }
@@ -215,9 +251,17 @@ def test_select_does_not_depend_on_the_hash_seed() -> None:
     ("estimator", "name", "why"),
     [
         (linear_model.LogisticRegression(l1=0.1), "LogisticRegression", "l1 runs in river"),
-        (preprocessing.StandardScaler(window_size=9) | linear_model.LogisticRegression(), "StandardScaler", "window_size"),
+        (
+            preprocessing.StandardScaler(window_size=9) | linear_model.LogisticRegression(),
+            "StandardScaler",
+            "window_size",
+        ),
         (preprocessing.Normalizer() | linear_model.LogisticRegression(), "Normalizer", "Normalizer runs in river"),
-        (preprocessing.StandardScaler() | linear_model.ALMAClassifier(), "ALMAClassifier", "ALMAClassifier runs in river"),
+        (
+            preprocessing.StandardScaler() | linear_model.ALMAClassifier(),
+            "ALMAClassifier",
+            "ALMAClassifier runs in river",
+        ),
         (linear_model.LinearRegression(), "LinearRegression", "for a binary task"),
     ],
     ids=["l1", "window", "normalizer", "alma", "task"],

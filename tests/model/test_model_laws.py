@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from tests.model.tapes import Op, Symbols, by_hand, cut, difference, tape
 CLASSIFIERS = classifiers()
 #: One compiled model for each kind of state, and two that river runs.
 LAWFUL: dict[str, Any] = {
-    name: CLASSIFIERS[name] for name in ("adam-zeros-l2=0.01", "adagrad-dropped-l2=0.01", "flags-encoded", "scaled-twice")
+    name: CLASSIFIERS[name]
+    for name in ("adam-zeros-l2=0.01", "adagrad-dropped-l2=0.01", "flags-encoded", "scaled-twice")
 }
 LAWFUL["river-tree"] = mixed(drop_zeros=True) | tree.HoeffdingTreeClassifier(grace_period=20)
 LAWFUL["river-bayes"] = mixed(drop_zeros=True) | naive_bayes.GaussianNB()
@@ -49,7 +51,7 @@ def test_cuts_are_invisible(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     edges = [0, *sorted(rng.integers(0, len(whole), 12).tolist()), len(whole)]
     model = build(LAWFUL[name], INPUTS, "binary", symbols)
-    parts = [(a, model.run(cut(whole, a, b))) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [(a, model.run(cut(whole, a, b))) for a, b in itertools.pairwise(edges)]
     assert same(together(parts), answers)
     if not name.startswith("river"):
         assert state_of(model) == state_of(expected)
@@ -92,14 +94,18 @@ def test_codes_are_those_of_learned_texts() -> None:
     assert model.codes().tolist() == [symbols.known["DE"]]
 
 
+def as_bytes(whole: Tape) -> list[bytes]:
+    x, y, weight = whole.x.tobytes(), whole.y.tobytes(), whole.weight.tobytes()
+    return [whole.learn.tobytes(), whole.row.tobytes(), x, y, weight]
+
+
 def test_inputs_are_not_changed_and_not_kept() -> None:
     symbols = Symbols()
     whole = tape(OPS, INPUTS, symbols)
-    copies = [whole.learn.copy(), whole.row.copy(), whole.x.copy(), whole.y.copy(), whole.weight.copy()]
+    before = as_bytes(whole)
     model = build(LAWFUL["adam-zeros-l2=0.01"], INPUTS, "binary", symbols)
     model.run(whole)
-    for array, kept in zip((whole.learn, whole.row, whole.x, whole.y, whole.weight), copies, strict=True):
-        assert np.array_equal(array, kept, equal_nan=True)
+    assert as_bytes(whole) == before
     saved = state_of(model)
     whole.x[:] = 0.0
     assert state_of(model) == saved
@@ -108,7 +114,7 @@ def test_inputs_are_not_changed_and_not_kept() -> None:
 def test_an_empty_tape_and_an_empty_row() -> None:
     symbols = Symbols()
     model = build(mixed(drop_zeros=False) | linear_model.LogisticRegression(), INPUTS, "binary", symbols)
-    none = Tape(*(np.zeros(0, dtype=d) for d in (np.uint8, np.int64)), np.zeros((0, 6)), np.zeros(0), np.zeros(0))
+    none = cut(tape([Op({})], INPUTS, symbols), 0, 0)
     assert len(model.run(none).score) == 0
     assert model.run(tape([Op({})], INPUTS, symbols)).score.tolist() == [0.5]
 
@@ -116,7 +122,10 @@ def test_an_empty_tape_and_an_empty_row() -> None:
 def test_thousands_of_categories_grow_the_state_and_nothing_is_lost() -> None:
     inputs = (Input("id", "text"), Input("n", "int"))
     rng = np.random.default_rng(2)
-    ops = [Op({"id": f"u{rng.integers(4000)}", "n": int(rng.integers(-9, 9)) * 2**40}, bool(rng.random() < 0.5)) for _ in range(6000)]
+    ops = [
+        Op({"id": f"u{rng.integers(4000)}", "n": int(rng.integers(-9, 9)) * 2**40}, bool(rng.random() < 0.5))
+        for _ in range(6000)
+    ]
     ops += [Op(op.x) for op in ops[:500]]
     estimator = preprocessing.OneHotEncoder(drop_zeros=True) | linear_model.LogisticRegression(optim.AdaGrad())
     symbols = Symbols()

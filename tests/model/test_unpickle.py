@@ -70,7 +70,15 @@ def test_a_call_that_no_model_needs_is_refused(function: Any, args: tuple[Any, .
 )
 def test_what_river_itself_imports_is_out_of_reach(name: tuple[str, str]) -> None:
     module, path = name
-    data = b"\x80\x04\x8c" + bytes([len(module)]) + module.encode() + b"\x8c" + bytes([len(path)]) + path.encode() + b"\x93."
+    data = (
+        b"\x80\x04\x8c"
+        + bytes([len(module)])
+        + module.encode()
+        + b"\x8c"
+        + bytes([len(path)])
+        + path.encode()
+        + b"\x93."
+    )
     with pytest.raises(CorruptError, match="which no river model needs"):
         loads(data)
 
@@ -130,7 +138,7 @@ def test_every_model_of_river_comes_back_after_learning() -> None:
             try:
                 target = float(y) if isinstance(model, base.Regressor) else y
                 model.learn_one(x, target) if model._supervised else model.learn_one(x)
-            except Exception:  # noqa: BLE001  (a model of texts, of many targets: its empty state comes back too)
+            except Exception:  # a model of texts, of many targets: its empty state comes back too
                 break
         else:
             learned += 1

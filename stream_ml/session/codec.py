@@ -1,0 +1,114 @@
+"""State as bytes: msgpack with a version, arrays as raw little-endian bytes, zstd, xxh64 over the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import xxhash
+import zstandard
+from numpy.typing import NDArray
+
+from stream_ml.errors import CorruptError, FormatError
+from stream_ml.schema.symbols import Symbols
+
+FORMAT = 1
+_CHECK = 8
+_ARRAY = 1
+_LEVEL = 1
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        array = np.ascontiguousarray(value)
+        head = msgspec.msgpack.encode([array.dtype.newbyteorder("<").str, list(array.shape)])
+        return msgspec.msgpack.Ext(_ARRAY, len(head).to_bytes(2, "little") + head + array.tobytes())
+    if isinstance(value, np.generic):
+        return value.item()
+    message = f"{type(value).__name__} cannot be kept in a snapshot"
+    raise TypeError(message)
+
+
+def _array(code: int, data: memoryview) -> Any:
+    if code != _ARRAY:
+        message = f"extension {code} is not known"
+        raise ValueError(message)
+    size = int.from_bytes(data[:2], "little")
+    dtype, shape = msgspec.msgpack.decode(data[2 : 2 + size])
+    return np.frombuffer(data[2 + size :], np.dtype(dtype)).reshape(shape).copy()
+
+
+def dump(state: Mapping[str, Any]) -> bytes:
+    """Return a state of plain values and arrays as bytes that :func:`restore` reads."""
+    raw = msgspec.msgpack.encode([FORMAT, dict(state)], enc_hook=_plain)
+    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(raw)
+    return packed + xxhash.xxh64_digest(packed)
+
+
+def restore(blob: bytes, what: str) -> dict[str, Any]:
+    """Return a state from its bytes.
+
+    Raises
+    ------
+    CorruptError
+        When the checksum does not hold.
+    FormatError
+        When a newer version wrote it.
+    """
+    packed, check = blob[:-_CHECK], blob[-_CHECK:]
+    if len(blob) <= _CHECK or xxhash.xxh64_digest(packed) != check:
+        cause = f"{what} does not pass its checksum"
+        raise CorruptError(cause, "An older snapshot is tried; if none passes, restore the file from a backup")
+    raw = zstandard.ZstdDecompressor().decompress(packed)
+    version, state = msgspec.msgpack.decode(raw, ext_hook=_array)
+    if version > FORMAT:
+        cause = f"{what} was written by a newer version of stream_ml"
+        raise FormatError(cause, "Upgrade stream_ml on this machine")
+    found: dict[str, Any] = state
+    return found
+
+
+class Dictionary:
+    """Texts of one segment: codes are replaced by places in a list, and back."""
+
+    def __init__(self, symbols: Symbols, texts: list[str] | None = None) -> None:
+        self._symbols = symbols
+        self.texts: list[str] = texts if texts is not None else []
+        self._codes = symbols.code(self.texts) if self.texts else np.zeros(0, np.float64)
+        self._places: dict[int, int] = {}
+
+    def places(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the place of each code's text; NaN stays."""
+        there = ~np.isnan(codes)
+        distinct, back = np.unique(codes[there], return_inverse=True)
+        new = [code for code in distinct.tolist() if int(code) not in self._places]
+        for code, text in zip(new, self._symbols.text(np.array(new, np.float64)), strict=True):
+            self._places[int(code)] = len(self.texts)
+            self.texts.append(text or "")
+        found = np.array([self._places[int(code)] for code in distinct.tolist()], np.float64)
+        out = np.full(codes.shape, np.nan)
+        out[there] = found[back]
+        return out
+
+    def codes(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the code of the text at each place; NaN stays."""
+        out = np.full(places.shape, np.nan)
+        there = ~np.isnan(places)
+        out[there] = self._codes[places[there].astype(np.int64)]
+        return out
+
+    def pack(self, columns: NDArray[np.float64], texts: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return a copy of a matrix whose text columns hold places instead of codes."""
+        out = np.array(columns, np.float64)
+        for column in texts:
+            out[:, column] = self.places(out[:, column])
+        return out
+
+    def unpack(self, columns: NDArray[np.float64], texts: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return a copy of a matrix whose text columns hold codes again."""
+        out = np.array(columns, np.float64)
+        for column in texts:
+            out[:, column] = self.codes(out[:, column])
+        return out

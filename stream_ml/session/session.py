@@ -1,0 +1,268 @@
+"""The session: runs of records in, turns out. No clock and no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stream_ml.errors import CorruptError, UsageError
+from stream_ml.kernels import join
+from stream_ml.language.pipeline import Pipeline
+from stream_ml.learner.machine import Learner
+from stream_ml.plan.bundle import Plan, compile_plan
+from stream_ml.schema.records import Fed, Out, Run
+from stream_ml.schema.symbols import Symbols
+from stream_ml.scorer.machine import Scorer
+from stream_ml.session import journal
+from stream_ml.session.encode import Encoder
+from stream_ml.session.inline import Inline
+from stream_ml.session.merge import merge
+from stream_ml.session.outputs import Outputs
+from stream_ml.session.snapshot import Manifest, Snapshots, read_manifest
+from stream_ml.session.state import State
+
+RANKS = {"table": 0, "event": 1, "other": 1, "label": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one feed decided; an engine carries out all of it or none of it.
+
+    Parameters
+    ----------
+    out
+        Records by topic.
+    entry
+        The journal entry: what was fed, and what no log holds.
+    number
+        The entry's number, from 1 without gaps.
+    """
+
+    out: tuple[Out, ...]
+    entry: bytes
+    number: int
+
+
+class Session:
+    """Inputs in, decisions out.
+
+    Order of calls: :meth:`feed` for each turn; :meth:`segment` now and then, between turns. :meth:`recover` makes a
+    session from what engines stored.
+
+    Parameters
+    ----------
+    pipeline
+        The user's declarations.
+    features
+        Whether each prediction holds its feature values.
+    journaled
+        Whether turns carry journal entries; replay needs none.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, features: bool = False, journaled: bool = True) -> None:
+        self.plan: Plan = compile_plan(pipeline)
+        self.symbols = Symbols()
+        self.scorer = Scorer(self.plan.scorer, self.symbols)
+        self.learner = Learner(self.plan.learner, self.symbols)
+        self.inline = Inline(self.scorer, self.learner)
+        spec, learned = self.plan.scorer, self.plan.learner
+        encoder = Encoder(learned.task, spec.served, spec.carry, spec.slices, learned.lineage)
+        self.outputs = Outputs(
+            self.plan.name, self.inline, encoder, features=features, store_features=self.plan.store_features
+        )
+        self.state = State(self.scorer, self.symbols)
+        self.number = 0
+        self.positions: dict[str, int] = {}
+        self.asked = 0
+        self.examples = 0
+        self.no_target = 0
+        self.differences = 0
+        self._journaled = journaled
+        self._snapshots = Snapshots()
+        self._ranks = {stream.topic: RANKS[stream.role] for stream in reversed(spec.streams)}
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topics that the pipeline reads."""
+        return tuple(dict.fromkeys(stream.topic for stream in self.plan.scorer.streams))
+
+    @property
+    def due(self) -> int | None:
+        """The first moment (epoch ms) at which a tick would let a deadline pass, None where there is none."""
+        return self.scorer.store.due()
+
+    # --- turns --------------------------------------------------------------------------------------------------------
+
+    def feed(self, runs: Sequence[Run], tick: int | None = None) -> Turn:
+        """Carry out one turn.
+
+        Steps: 1 merge; 2 decode; 3 for each batch join and features, then model, then outputs; 4 the journal entry.
+
+        Parameters
+        ----------
+        runs
+            One a source, in its order, each from where the last one of that source ended.
+        tick
+            A moment at which every source was read to its end: deadlines before it pass.
+        """
+        fed = merge(runs, self.scorer.now, self._ranks)
+        self.carry_out(fed, None if tick is None else max(tick, self.scorer.now))
+        out = self.outputs.take()
+        for run in runs:
+            self.positions[run.source] = run.end
+        self.number += 1
+        entry = b""
+        if self._journaled:
+            entry = journal.entry_of(self.number, runs, tick, (), journal.digest_of(out))
+        if self.symbols.due():
+            self.symbols.sweep(self._codes())
+        return Turn(out, entry, self.number)
+
+    def carry_out(self, fed: Fed, tick: int | None) -> None:
+        """Carry out steps 2 and 3 of a turn on merged records."""
+        taken = self.scorer.take(fed, tick)
+        self.outputs.refused(taken)
+        for batch in self.scorer.batches(taken):
+            scored = self.inline.run(batch)
+            self.asked += int(scored.events.size)
+            self.examples += int(scored.examples.size)
+            self.no_target += batch.no_target
+            self.outputs.batch(batch, scored)
+
+    def _codes(self) -> Iterator[Any]:
+        yield from self.scorer.codes()
+        if self.learner.model is not None:
+            yield self.learner.model.codes()
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Counters since the beginning: what came in, and what became of it."""
+        store = self.scorer.store
+        counted = dict(zip(join.COUNTERS, store.counters.tolist(), strict=True))
+        return {
+            **counted,
+            "predicted": self.asked,
+            "not_asked": counted["events"] - self.asked - self.outputs.dead.get("model", 0),
+            "examples": self.examples,
+            "no_target": self.no_target,
+            "dead": dict(sorted(self.outputs.dead.items())),
+            "alarms": self.outputs.alarms,
+            "pending": store.pending,
+            "version": [self.plan.learner.lineage, self.learner.count],
+            "learn_errors": self.learner.learn_errors,
+            "differences": self.differences,
+            "now": self.scorer.now,
+            "entry": self.number,
+            "keys": {str(i): len(space) for i, space in enumerate(self.scorer.features.spaces)},
+            "state_bytes": self.scorer.features.nbytes + store.nbytes + self.symbols.nbytes,
+        }
+
+    def quality(self) -> list[dict[str, Any]]:
+        """Return every metric as it stands now."""
+        if self.learner.metrics is None:
+            return []
+        return [self.outputs.metric(one, self.scorer.now) for one in self.learner.metrics.current()]
+
+    # --- snapshots ----------------------------------------------------------------------------------------------------
+
+    def segment(self) -> Iterator[bytes]:
+        """Gather what changed since the last call, and return it as blobs to store, the manifest last.
+
+        Everything is gathered before this returns; packing happens as the blobs are taken, so that turns may go on.
+        """
+        return self._snapshots.gather(self.state, self._small())
+
+    def _small(self) -> dict[str, Any]:
+        return {
+            "digest": self.plan.digest,
+            "number": self.number,
+            "positions": self.positions,
+            "asked": self.asked,
+            "examples": self.examples,
+            "no_target": self.no_target,
+            "dead": self.outputs.dead,
+            "alarms": self.outputs.alarms,
+            "learner": self.learner.save(),
+        }
+
+    @classmethod
+    def restore(cls, pipeline: Pipeline, manifest: bytes, blobs: Iterable[bytes], **options: Any) -> Session:
+        """Return the session that a manifest and its blobs (oldest first) hold.
+
+        Raises
+        ------
+        CorruptError
+            When a checksum does not hold or a blob is missing.
+        UsageError
+            When the pipeline's file has changed since.
+        """
+        session = cls(pipeline, **options)
+        named = read_manifest(manifest)
+        parts, small = session._snapshots.read(named, blobs)
+        if small["digest"] != session.plan.digest:
+            cause = f"the declarations of {session.plan.name!r} differ from those that made this state"
+            cure = "Run the old file to its end with `--until-end`, then start the new one on a new database"
+            raise UsageError(cause, cure)
+        session.state.load(parts)
+        session.learner.load(small["learner"])
+        session.number = small["number"]
+        session.positions = dict(small["positions"])
+        session.asked, session.examples = small["asked"], small["examples"]
+        session.no_target = small["no_target"]
+        session.outputs.dead, session.outputs.alarms = dict(small["dead"]), small["alarms"]
+        return session
+
+    @classmethod
+    def recover(
+        cls,
+        pipeline: Pipeline,
+        manifest: bytes | None,
+        blobs: Iterable[bytes],
+        entries: Iterable[bytes],
+        read: Callable[[journal.Fed], Run],
+    ) -> Session:
+        """Return the session as it stood after the last journal entry.
+
+        Parameters
+        ----------
+        manifest, blobs
+            The newest snapshot, None where there is none.
+        entries
+            Journal entries in order; those that the snapshot holds already are left out.
+        read
+            Reads the records of a run again from its source.
+
+        Raises
+        ------
+        CorruptError
+            When a checksum does not hold, an entry is missing, or a source no longer holds what was fed.
+        """
+        session = cls(pipeline) if manifest is None else cls.restore(pipeline, manifest, blobs)
+        for raw in entries:
+            entry = journal.read_entry(raw)
+            if entry.number <= session.number:
+                continue
+            if entry.number != session.number + 1:
+                cause = f"journal entry {session.number + 1} is missing: the next one is {entry.number}"
+                raise CorruptError(cause, "Restore the file from a backup")
+            session._again(entry, read)
+        return session
+
+    def _again(self, entry: journal.Entry, read: Callable[[journal.Fed], Run]) -> None:
+        """Feed again what an entry says was fed; outputs are thrown away, their digest compared."""
+        runs = [_same(fed, read(fed)) for fed in entry.fed]
+        turn = self.feed(runs, entry.tick)
+        if journal.read_entry(turn.entry).digest != entry.digest:
+            self.differences += 1
+
+
+def _same(fed: journal.Fed, run: Run) -> Run:
+    run = replace(run, first=fed.first, end=fed.end, cap=fed.cap)
+    if len(run.values) != fed.count or journal.check_of(run) != fed.check:
+        cause = f"{fed.source} no longer holds what was fed: records {fed.first} to {fed.end - 1} differ"
+        raise CorruptError(cause, "Restore the source, or start anew with an empty state")
+    return run
+
+
+__all__ = ["Manifest", "Out", "Run", "Session", "Turn", "read_manifest"]

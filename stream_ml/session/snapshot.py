@@ -1,0 +1,118 @@
+"""Snapshots: immutable blobs of the rows that changed, and a manifest that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import xxhash
+
+from stream_ml.errors import CorruptError, FormatError
+from stream_ml.session.codec import FORMAT, dump, restore
+from stream_ml.session.state import State
+
+_CHECK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What makes a snapshot complete.
+
+    Parameters
+    ----------
+    entry
+        The journal entry up to which the state goes.
+    checks
+        xxh64 of every blob that the snapshot needs, oldest first.
+    fresh
+        How many of them, at the end, are new with this snapshot.
+    """
+
+    entry: int
+    checks: tuple[int, ...]
+    fresh: int
+
+    @property
+    def base(self) -> bool:
+        """Whether this snapshot needs no older blob."""
+        return self.fresh == len(self.checks)
+
+
+def read_manifest(raw: bytes) -> Manifest:
+    """Return a manifest from its bytes.
+
+    Raises
+    ------
+    CorruptError
+        When the checksum does not hold.
+    FormatError
+        When a newer version wrote it.
+    """
+    body, check = raw[:-_CHECK], raw[-_CHECK:]
+    if len(raw) <= _CHECK or xxhash.xxh64_digest(body) != check:
+        cause = "a manifest does not pass its checksum"
+        raise CorruptError(cause, "An older snapshot is tried; if none passes, restore the file from a backup")
+    version, entry, checks, fresh = msgspec.msgpack.decode(body)
+    if version > FORMAT:
+        cause = "the snapshot was written by a newer version of stream_ml"
+        raise FormatError(cause, "Upgrade stream_ml on this machine")
+    return Manifest(entry, tuple(checks), fresh)
+
+
+class Snapshots:
+    """Gathers snapshots of one session: a base, then what changed, and a new base when the changes outgrow it."""
+
+    def __init__(self) -> None:
+        self._checks: list[int] = []
+        self._base_bytes = 0
+        self._since = 0
+
+    def gather(self, state: State, small: dict[str, Any]) -> Iterator[bytes]:
+        """Gather a snapshot now; the iterator packs it blob by blob and yields the manifest last."""
+        everything = not self._checks or self._since > self._base_bytes
+        parts = [*state.parts(everything=everything), {"part": "small", **small}]
+        state.clear_marks()
+        if everything:
+            self._checks, self._base_bytes, self._since = [], 0, 0
+        return self._pack(parts, small["number"], everything=everything)
+
+    def _pack(self, parts: list[dict[str, Any]], entry: int, *, everything: bool) -> Iterator[bytes]:
+        fresh = len(parts)
+        parts.reverse()
+        while parts:
+            blob = dump(parts.pop())
+            self._checks.append(xxhash.xxh64_intdigest(blob))
+            if everything:
+                self._base_bytes += len(blob)
+            else:
+                self._since += len(blob)
+            yield blob
+        body = msgspec.msgpack.encode([FORMAT, entry, self._checks, fresh])
+        yield body + xxhash.xxh64_digest(body)
+
+    def read(self, manifest: Manifest, blobs: Iterable[bytes]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Return the parts of a snapshot, oldest first, and its small part.
+
+        Raises
+        ------
+        CorruptError
+            When a blob is missing or is not the one that the manifest names.
+        """
+        parts: list[dict[str, Any]] = []
+        sizes: list[int] = []
+        for i, blob in enumerate(blobs):
+            if i >= len(manifest.checks) or xxhash.xxh64_intdigest(blob) != manifest.checks[i]:
+                cause = f"segment {i + 1} of the snapshot is not the one that was written"
+                raise CorruptError(cause, "An older snapshot is tried; if none passes, restore the file from a backup")
+            parts.append(restore(blob, f"segment {i + 1} of the snapshot"))
+            sizes.append(len(blob))
+        if len(parts) != len(manifest.checks):
+            cause = f"the snapshot needs {len(manifest.checks)} segments, and {len(parts)} are there"
+            raise CorruptError(cause, "An older snapshot is tried; if none passes, restore the file from a backup")
+        self._checks = list(manifest.checks)
+        self._base_bytes = max(sum(sizes), 1)
+        self._since = 0
+        small = [part for part in parts if part["part"] == "small"][-1]
+        return [part for part in parts if part["part"] != "small"], small

@@ -1,0 +1,236 @@
+"""The scorer's state as named parts: the rows that changed, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.kernels import join
+from stream_ml.schema.symbols import Symbols
+from stream_ml.scorer.machine import Origin, Scorer
+from stream_ml.scorer.store import RING_COLUMNS
+from stream_ml.session.codec import Dictionary
+from stream_ml.session.values import words
+
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+#: Rows of one key space in one part.
+SLICE = 50_000
+
+
+class State:
+    """Packs a scorer's state into parts and lays parts down.
+
+    A part is a dict of arrays with its own list of texts. The last part, "join", is always there and holds what is small.
+    """
+
+    def __init__(self, scorer: Scorer, symbols: Symbols) -> None:
+        self._scorer, self._symbols = scorer, symbols
+        spec = scorer.spec
+        self._id_text = spec.id is not None and spec.id.kind == "text"
+        self._on_text = spec.join is not None and bool(spec.join.on)
+        self._label_texts = (
+            tuple(j for j, (_, _, text) in enumerate(spec.streams[1].columns) if text) if spec.join is not None else ()
+        )
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def parts(self, *, everything: bool) -> Iterator[dict[str, Any]]:
+        """Yield parts with all rows, or with those that changed since :meth:`clear_marks`."""
+        for i, space in enumerate(self._scorer.features.spaces):
+            rows = space.live() if everything else space.changed()
+            for start in range(0, rows.size, SLICE):
+                yield self._space_part(i, rows[start : start + SLICE])
+        for i, table in enumerate(self._scorer.features.tables):
+            rows = table.live() if everything else table.changed()
+            for start in range(0, rows.size, SLICE):
+                yield self._table_part(i, rows[start : start + SLICE])
+        seqs = self._ring_rows(everything=everything)
+        for start in range(0, seqs.size, SLICE):
+            yield self._ring_part(seqs[start : start + SLICE])
+        yield self._join_part()
+
+    def clear_marks(self) -> None:
+        """Call everything clean: a snapshot holds it."""
+        for space in self._scorer.features.spaces:
+            space.clear_marks()
+        for table in self._scorer.features.tables:
+            table.clear_marks()
+        self._scorer.store.ring[:, join.R_DIRTY] = 0
+
+    def _space_part(self, i: int, rows: I8) -> dict[str, Any]:
+        space = self._scorer.features.spaces[i]
+        texts = Dictionary(self._symbols)
+        key_words, fixed, packed, sizes = space.pack(rows, self._scorer.marks())
+        return {
+            "part": "space", "i": i,
+            "keys": texts.pack(key_words, _which(space.spec.texts)),
+            "fixed": texts.pack(fixed, tuple(space.texts)),
+            "packed": packed, "sizes": sizes, "texts": texts.texts,
+        }  # fmt: skip
+
+    def _table_part(self, i: int, rows: I8) -> dict[str, Any]:
+        table = self._scorer.features.tables[i]
+        texts = Dictionary(self._symbols)
+        keys, values = table.pack(rows)
+        return {
+            "part": "table", "i": i,
+            "keys": texts.pack(keys, _which(table.spec.key_texts)),
+            "values": texts.pack(values, _which(table.spec.column_texts)), "texts": texts.texts,
+        }  # fmt: skip
+
+    def _ring_rows(self, *, everything: bool) -> I8:
+        store = self._scorer.store
+        seqs = np.arange(int(store.scalars[join.TAIL]), int(store.scalars[join.HEAD]), dtype=np.int64)
+        if everything:
+            return seqs
+        return seqs[store.ring[seqs & (store.ring.shape[0] - 1), join.R_DIRTY] != 0]
+
+    def _ring_part(self, seqs: I8) -> dict[str, Any]:
+        store = self._scorer.store
+        texts = Dictionary(self._symbols)
+        ring = store.ring[seqs & (store.ring.shape[0] - 1)]
+        waits = ring[:, join.R_STATE] == join.WAITING
+        slots = ring[waits, join.R_SLOT]
+        return {
+            "part": "ring",
+            "seqs": seqs,
+            "words": self._pack_words(texts, ring[:, join.R_WORD], text=self._id_text),
+            "on": self._pack_words(texts, ring[:, join.R_ON], text=self._on_text),
+            "received": ring[:, join.R_RECEIVED],
+            "state": ring[:, join.R_STATE],
+            "kept": texts.pack(store.kept[slots], self._scorer.spec.slot_texts),
+            "texts": texts.texts,
+        }  # fmt: skip
+
+    def _pack_words(self, texts: Dictionary, column: I8, *, text: bool) -> NDArray[Any]:
+        return texts.places(words(column)) if text else np.ascontiguousarray(column)
+
+    def _unpack_words(self, texts: Dictionary, column: NDArray[Any], *, text: bool) -> I8:
+        return np.ascontiguousarray(texts.codes(column)).view(np.int64) if text else column
+
+    def _join_part(self) -> dict[str, Any]:
+        store = self._scorer.store
+        texts = Dictionary(self._symbols)
+        delayed = self._queue(0, join.D_TAIL, join.D_HEAD)
+        held = self._queue(1, join.H_TAIL, join.H_HEAD)
+        held = held[store.labels[held, join.L_STATE] == join.L_HELD]
+        labels = np.concatenate([delayed, held])
+        origins = [self._scorer.origins[label] for label in labels.tolist()]
+        return {
+            "part": "join",
+            "now": self._scorer.now,
+            "scalars": store.scalars[[join.HEAD, join.TAIL, join.OLDEST]],
+            "counters": store.counters,
+            "newest": store.streams[:, join.S_NEWEST],
+            "delayed": int(delayed.size),
+            "label_words": self._pack_words(
+                texts, store.labels[labels, join.L_WORD], text=self._id_text if not self._on_mode() else self._on_text
+            ),
+            "labels": store.labels[labels],
+            "label_values": texts.pack(store.label_values[labels], self._label_texts),
+            "origins": [[one.topic, one.offset, one.received, one.raw] for one in origins],
+            "seen": {str(number): list(seen.items()) for number, seen in self._scorer.intake.seen.items()},
+            "texts": texts.texts,
+        }
+
+    def _on_mode(self) -> bool:
+        spec = self._scorer.spec.join
+        return spec is not None and spec.on is not None
+
+    def _queue(self, row: int, tail: int, head: int) -> I8:
+        store = self._scorer.store
+        at = np.arange(int(store.scalars[tail]), int(store.scalars[head]), dtype=np.int64)
+        return store.queues[row, at & (store.queues.shape[1] - 1)]
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def load(self, parts: list[dict[str, Any]]) -> None:
+        """Lay parts down, oldest first; the scorer must be fresh."""
+        rings = []
+        last: dict[str, Any] | None = None
+        for part in parts:
+            texts = Dictionary(self._symbols, part["texts"])
+            if part["part"] == "space":
+                space = self._scorer.features.spaces[part["i"]]
+                keys = texts.unpack(part["keys"], _which(space.spec.texts))
+                space.unpack(keys, texts.unpack(part["fixed"], tuple(space.texts)), part["packed"])
+            elif part["part"] == "table":
+                table = self._scorer.features.tables[part["i"]]
+                keys = texts.unpack(part["keys"], _which(table.spec.key_texts))
+                table.unpack(keys, texts.unpack(part["values"], _which(table.spec.column_texts)))
+            elif part["part"] == "ring":
+                rings.append((part, texts))
+            else:
+                last = part
+        if last is not None:
+            self._load_join(last)
+            self._load_ring(rings, int(last["scalars"][1]), int(last["scalars"][0]))
+        self.clear_marks()
+
+    def _load_join(self, part: dict[str, Any]) -> None:
+        store, scorer = self._scorer.store, self._scorer
+        texts = Dictionary(self._symbols, part["texts"])
+        scorer.now = int(part["now"])
+        head, tail, oldest = part["scalars"].tolist()
+        store.scalars[[join.HEAD, join.TAIL, join.OLDEST]] = (tail, tail, oldest)
+        del head
+        store.counters[:] = part["counters"]
+        store.streams[:, join.S_NEWEST] = part["newest"]
+        for number, items in part["seen"].items():
+            scorer.intake.seen[int(number)].update((str(one), int(received)) for one, received in items)
+        n = len(part["origins"])
+        if not n:
+            return
+        places = store.labels_for(n)
+        store.labels[places] = part["labels"]
+        text = self._on_text if self._on_mode() else self._id_text
+        store.labels[places, join.L_WORD] = self._unpack_words(texts, part["label_words"], text=text)
+        store.label_values[places] = texts.unpack(part["label_values"], self._label_texts)
+        delayed = int(part["delayed"])
+        self._enqueue(0, join.D_TAIL, join.D_HEAD, places[:delayed])
+        self._enqueue(1, join.H_TAIL, join.H_HEAD, places[delayed:])
+        for place, origin in zip(places.tolist(), part["origins"], strict=True):
+            scorer.origins[place] = Origin(origin[0], origin[1], origin[2], bytes(origin[3]))
+        held = places[delayed:]
+        join.hold(store.early, np.ascontiguousarray(store.labels[held, join.L_WORD]), held)
+
+    def _enqueue(self, row: int, tail: int, head: int, labels: I8) -> None:
+        store = self._scorer.store
+        store.scalars[tail], store.scalars[head] = 0, labels.size
+        store.queues[row, : labels.size] = labels
+
+    def _load_ring(self, rings: list[tuple[dict[str, Any], Dictionary]], tail: int, head: int) -> None:
+        store, n = self._scorer.store, head - tail
+        ring = np.zeros((n, RING_COLUMNS), np.int64)
+        kept = np.full((n, store.width), np.nan)
+        for part, texts in rings:
+            waits = part["state"] == join.WAITING
+            at = part["seqs"] - tail
+            there = at >= 0
+            rows = ring[at[there]]
+            rows[:, join.R_WORD] = self._unpack_words(texts, part["words"], text=self._id_text)[there]
+            rows[:, join.R_ON] = self._unpack_words(texts, part["on"], text=self._on_text)[there]
+            rows[:, join.R_RECEIVED] = part["received"][there]
+            rows[:, join.R_STATE] = part["state"][there]
+            ring[at[there]] = rows
+            slot_rows = texts.unpack(part["kept"], self._scorer.spec.slot_texts)
+            kept[at[waits & there]] = slot_rows[there[waits]]
+        store.scalars[join.TAIL] = store.scalars[join.HEAD] = tail
+        for start in range(0, n, store.capacity):
+            store.make_room()
+            some = np.ascontiguousarray(ring[start : start + store.capacity])
+            join.relay(some, store.ring, store.ids, store.waiting, store.scalars, store.params)
+            waits = some[:, join.R_STATE] == join.WAITING
+            seqs = tail + start + np.flatnonzero(waits)
+            slots = store.ring[seqs & (store.ring.shape[0] - 1), join.R_SLOT]
+            store.kept[slots] = kept[start : start + store.capacity][waits]
+
+
+def _which(flags: tuple[bool, ...]) -> tuple[int, ...]:
+    return tuple(i for i, flag in enumerate(flags) if flag)
+
+

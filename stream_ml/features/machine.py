@@ -192,10 +192,10 @@ class _Flags:
         return np.where(others, self._event_time, np.maximum(self._event_time, lags))
 
     def roles(self, streams: frozenset[int]) -> U1:
-        """Return for a key space: 2 for operations that write, 1 for those that only read, else 0."""
+        """Return for a key space: bit 1 for operations that read, 2 for those that write."""
         roles = self._event.astype(np.uint8)
         for stream in streams:
-            roles[self.writes(stream)] = 2
+            roles[self.writes(stream)] |= 2
         return roles
 
     def of_table(self, stream: int) -> U1:

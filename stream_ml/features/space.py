@@ -75,6 +75,7 @@ class Keyed:
         self._heads[: self.stride] = self.template
         self._scratch = np.zeros(8, np.float64)
         self._rows = np.zeros(1, np.int64)
+        self._reads = np.zeros(1, np.int64)
         self._hand = 0
 
     def _lay_out(self, groups: Sequence[Group]) -> None:
@@ -131,14 +132,15 @@ class Keyed:
     # --- a turn ---------------------------------------------------------------------------------------------------
 
     def resolve(self, registers: F8, words: I8, roles: U1, rows: int) -> None:
-        """Find the row of each record's key; `roles` are 0 not concerned, 1 reads, 2 writes."""
+        """Find the rows of each record's keys; `roles` are bits, 1 reads, 2 writes."""
         if self._rows.size < rows:
             self._rows = np.zeros(max(rows, 2 * self._rows.size), np.int64)
+            self._reads = np.zeros(self._rows.size, np.int64)
         done = 0
         while done < rows:
             done = keys.resolve(
-                registers, words, self._keys, roles, self._rows, self._slots, self._stored, self._used, self._marks,
-                self._free, self._heads, self.template, self._counts, done, rows,
+                registers, words, self._keys, roles, self._rows, self._reads, self._slots, self._stored, self._used,
+                self._marks, self._free, self._heads, self.template, self._counts, done, rows,
             )  # fmt: skip
             if done < rows:
                 self._grow(int(self._counts[0]) + 1)
@@ -147,7 +149,7 @@ class Keyed:
         """Bring the turn's records through one call's windows."""
         if call.family == "point":
             events.points(
-                self._rows, flags, times, registers[call.value], self._heads, self.stride, call.spans, self._scratch,
+                self._rows, self._reads, flags, times, registers[call.value], self._heads, self.stride, call.spans,
                 registers, rows,
             )  # fmt: skip
             return
@@ -156,8 +158,8 @@ class Keyed:
         done = 0
         while done < rows:
             done = kernel(
-                self._rows, flags, times, registers[call.value], self._heads, self.stride, self._slab, self._alloc,
-                call.spans, self._scratch, registers, done, rows,
+                self._rows, self._reads, flags, times, registers[call.value], self._heads, self.stride, self._slab,
+                self._alloc, call.spans, self._scratch, registers, done, rows,
             )  # fmt: skip
             if done < rows:
                 self._slab = grown(self._slab, int(self._alloc[0] + 2 * self._alloc[63]))

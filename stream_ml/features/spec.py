@@ -150,7 +150,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """Everything the feature machine needs."""
+    """Everything the feature machine needs; `silent` is the register that says whether silence gave an outcome, or -1."""
 
     registers: int
     constants: tuple[Constant, ...]
@@ -160,3 +160,4 @@ class FeatureSpec:
     spaces: tuple[Space, ...]
     groups: tuple[Group, ...]
     tables: tuple[TableSpec, ...]
+    silent: int = -1

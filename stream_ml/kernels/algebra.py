@@ -96,23 +96,24 @@ def merge(kind, record, at, other, b):
 
 @kernel
 def value(what, record, at):
-    """Return one reading of the record at record[at]; NaN while it is not defined."""
+    """Return one reading of the record at record[at]; NaN while it is not defined, or where it is not finite."""
     n = record[at]
     if what == READ_COUNT:
         return n
-    if what == READ_SUM:
-        return record[at + 1]
-    if n == 0.0:
+    if n == 0.0 and what != READ_SUM:
         return np.nan
-    if what == READ_MEAN:
-        return record[at + 1] / n
-    if what == READ_MIN:
-        return record[at + 1]
-    if what == READ_MAX:
-        return record[at + 2]
-    if n < 2.0:
+    if what == READ_SUM or what == READ_MIN:  # noqa: PLR1714  (readings are literals to the compiler)
+        r = record[at + 1]
+    elif what == READ_MEAN:
+        r = record[at + 1] / n
+    elif what == READ_MAX:
+        r = record[at + 2]
+    elif n < 2.0:
         return np.nan
-    var = record[at + 2] / (n - 1.0)
-    if what == READ_STD:
-        return math.sqrt(var)
-    return var
+    else:
+        r = record[at + 2] / (n - 1.0)
+        if what == READ_STD:
+            r = math.sqrt(r)
+    if r - r == 0.0:
+        return r
+    return np.nan

@@ -57,26 +57,29 @@ def fold(kind, heads, base, slab, low, high, newest, scratch):
 
 
 @kernel
-def through(kind, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
-    """Bring rows begin .. end through the windows `spans`; returns the first row not done (the slab ran out of room)."""
+def through(kind, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Bring rows begin .. end through the windows `spans`, writing at `rows` and reading at `reads`.
+
+    Returns the first row not done, because the slab ran out of room.
+    """
     for g in range(begin, end):
-        row = rows[g]
-        if row < 0:
+        if rows[g] < 0 and reads[g] < 0:
             continue
         if alloc[0] + alloc[63] > slab.shape[0]:
             return g
         x = values[g]
-        adds = (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
-        looks = (flags[g] & LOOK) != 0
+        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
+        looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
         time = np.float64(times[g])
         for s in range(spans.shape[0]):
-            base = row * stride + spans[s, AT]
+            base = rows[g] * stride + spans[s, AT]
             if adds and spans[s, BEFORE] == 0:
                 insert(heads, base, slab, alloc, time, x, spans[s, NEWEST], np.float64(spans[s, KEEP]))
             if looks:
                 high = time - np.float64(spans[s, OFFSET])
                 low = high - np.float64(spans[s, LENGTH])
-                fold(kind, heads, base, slab, low, high, spans[s, NEWEST], scratch)
+                seen = reads[g] * stride + spans[s, AT]
+                fold(kind, heads, seen, slab, low, high, spans[s, NEWEST], scratch)
                 out[spans[s, OUT], g] = value(spans[s, READ], scratch, 0)
                 if spans[s, OUT2] >= 0:
                     out[spans[s, OUT2], g] = value(spans[s, READ2], scratch, 0)
@@ -86,99 +89,92 @@ def through(kind, rows, flags, times, values, heads, stride, slab, alloc, spans,
 
 
 SIGNATURE = (
-    "i8(i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], f8[:,::1], i8, i8)"
+    "i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], f8[:,::1], i8, i8)"
 )
 
 
 @kernel(signature=SIGNATURE)
-def events_count(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+def events_count(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
     """Counts over kept events: see :func:`through`."""
-    return through(COUNT, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+    return through(COUNT, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
 
 
 @kernel(signature=SIGNATURE)
-def events_sum(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+def events_sum(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
     """Counts and sums over kept events: see :func:`through`."""
-    return through(SUM, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+    return through(SUM, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
 
 
 @kernel(signature=SIGNATURE)
-def events_var(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+def events_var(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
     """Counts, means and squared deviations over kept events: see :func:`through`."""
-    return through(VAR, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+    return through(VAR, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
 
 
 @kernel(signature=SIGNATURE)
-def events_minmax(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+def events_minmax(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
     """Least and greatest over kept events: see :func:`through`."""
-    return through(MINMAX, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+    return through(MINMAX, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
 
 
 EVENTS = (events_count, events_sum, events_var, events_minmax)
 
 
 @kernel
-def point(kind, what, heads, base, size, time, x, adds, looks, before, scratch):
-    """Bring one row through one point; returns its reading (only meant where `looks`)."""
-    read = np.nan
+def point_add(kind, what, heads, base, size, time, x):
+    """Write the value x of moment `time` into one point."""
     if kind == FOREVER:
-        if adds and not before:
-            add(what, heads, base, x)
-        if looks:
-            for j in range(size):
-                scratch[j] = heads[base + j]
-        if adds and before:
-            add(what, heads, base, x)
+        add(what, heads, base, x)
     elif kind == LAST:
-        if before:
-            read = heads[base]
-        if adds:
-            heads[base] = x
-        if not before:
-            read = heads[base]
+        heads[base] = x
     elif kind == FIRST:
-        if before:
-            read = heads[base]
-        if adds and heads[base] != heads[base]:  # noqa: PLR0124  (missing)
+        if heads[base] != heads[base]:  # noqa: PLR0124  (missing)
             heads[base] = x
-        if not before:
-            read = heads[base]
     elif kind == LAG:
-        read = heads[base + size - 1]
-        if adds:
-            for j in range(size - 1, 0, -1):
-                heads[base + j] = heads[base + j - 1]
-            heads[base] = x
+        for j in range(size - 1, 0, -1):
+            heads[base + j] = heads[base + j - 1]
+        heads[base] = x
     else:
+        heads[base] = time
+
+
+@kernel
+def point_read(kind, heads, base, size, time):
+    """Return the reading of one point, of forever windows apart."""
+    if kind == LAG:
+        return heads[base + size - 1]
+    if kind == SINCE:
         seen = heads[base]
-        if seen == seen:  # noqa: PLR0124  (not missing)
-            read = max(time - seen, 0.0) / 1000.0
-        if adds:
-            heads[base] = time
-    return read
+        return max(time - seen, 0.0) / 1000.0 if seen == seen else np.nan  # noqa: PLR0124  (not missing)
+    return heads[base]
 
 
-@kernel(signature="void(i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, i8[::1], f8[::1], f8[:,::1], i8)")
-def points(rows, flags, times, values, heads, stride, spec, scratch, out, end):
+@kernel(signature="void(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, i8[::1], f8[:,::1], i8)")
+def points(rows, reads, flags, times, values, heads, stride, spec, out, end):
     """Bring rows 0 .. end through one point.
 
     Parameters
     ----------
     spec
         (word in the key's heads, kind of point, kind of record, words, before, register, reading, register 2, reading 2).
+        A lag and since_last read before they write, as every `.before` does.
     """
+    kind = spec[1]
+    size = spec[3]
+    first = spec[4] != 0 or kind == LAG or kind == SINCE  # noqa: PLR1714
     for g in range(end):
-        row = rows[g]
-        if row < 0:
-            continue
         x = values[g]
-        adds = (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
-        looks = (flags[g] & LOOK) != 0
-        base = row * stride + spec[0]
-        read = point(spec[1], spec[2], heads, base, spec[3], np.float64(times[g]), x, adds, looks, spec[4] != 0, scratch)
-        if looks:
-            if spec[1] == FOREVER:
-                read = value(spec[6], scratch, 0)
+        time = np.float64(times[g])
+        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
+        if adds and not first:
+            point_add(kind, spec[2], heads, rows[g] * stride + spec[0], size, time, x)
+        if reads[g] >= 0 and (flags[g] & LOOK) != 0:
+            seen = reads[g] * stride + spec[0]
+            if kind == FOREVER:
+                out[spec[5], g] = value(spec[6], heads, seen)
                 if spec[7] >= 0:
-                    out[spec[7], g] = value(spec[8], scratch, 0)
-            out[spec[5], g] = read
+                    out[spec[7], g] = value(spec[8], heads, seen)
+            else:
+                out[spec[5], g] = point_read(kind, heads, seen, size, time)
+        if adds and first:
+            point_add(kind, spec[2], heads, rows[g] * stride + spec[0], size, time, x)

@@ -394,10 +394,10 @@ def join(
     for i in range(begin, records.shape[0]):
         now = records[i, RECEIVED]
         scalars[RECORD] = i
-        if unheard(records, i, ids, labels, stacks, scalars, params):
-            continue
         if not fire(ops, ring, ids, waiting, early, labels, queues, stacks, scalars, params, counters, now):
             return i
+        if unheard(records, i, ids, labels, stacks, scalars, params):
+            continue
         if scalars[NOPS] + 3 > ops.shape[0]:
             return i
         kind = records[i, KIND]

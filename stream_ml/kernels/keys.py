@@ -18,25 +18,37 @@ AT, EVENTS, FIELDS = 0, 1, 2
 CLEAN, CHANGED = 0, 1
 
 
+@kernel
+def key_of(registers, words, keys, which, g, key):
+    """Write the words of one key into `key`; False where a part of it is missing."""
+    for j in range(keys.shape[1]):
+        register = keys[which, j]
+        x = registers[register, g]
+        if x != x:  # noqa: PLR0124  (missing)
+            return False
+        key[j] = words[register, g] if x != 0.0 else 0
+    return True
+
+
 @kernel(
-    signature="i8(f8[:,::1], i8[:,::1], i8[:,::1], u1[::1], i8[::1], i8[::1], i8[::1], u1[::1], u1[::1], i8[::1], "
-    "f8[::1], f8[::1], i8[::1], i8, i8)"
+    signature="i8(f8[:,::1], i8[:,::1], i8[:,::1], u1[::1], i8[::1], i8[::1], i8[::1], i8[::1], u1[::1], u1[::1], "
+    "i8[::1], f8[::1], f8[::1], i8[::1], i8, i8)"
 )
 def resolve(
-    registers, words, keys, roles, rows, slots, stored, used, marks, free, heads, template, counts, begin, end
+    registers, words, keys, roles, rows, reads, slots, stored, used, marks, free, heads, template, counts, begin, end
 ):  # noqa: PLR0913
-    """Find the row of each record's key; those that will write get one where there is none yet, and are marked.
+    """Find the rows of each record's key; those that will write get one where there is none yet, and are marked.
 
     Parameters
     ----------
     registers, words
         The registers and the same memory seen as int64.
     keys
-        int64[2, width]: registers of the key for a record that writes, and for one that only reads.
+        int64[2, width]: registers of the key under which a record writes, and of the one under which an event reads.
     roles
-        0 not concerned, 1 reads, 2 writes.
-    rows
-        Out: the row, 0 for an unknown key that is only read, -1 for a missing key or a record not concerned.
+        Bits: 1 reads, 2 writes.
+    rows, reads
+        Out: the row written, the row read; -1 for a missing key or a record not concerned, 0 for an unknown key read.
     slots, stored, used, marks, free, heads
         The key table, stored words, which rows are in use, their marks, stack of free rows, the heads.
     template
@@ -52,45 +64,38 @@ def resolve(
     width = keys.shape[1]
     stride = template.shape[0]
     key = np.zeros(width + 1, np.int64)
+    same = True
+    for j in range(width):
+        same = same and keys[0, j] == keys[1, j]
     for g in range(begin, end):
         rows[g] = -1
-        if roles[g] == 0:
-            continue
-        which = 2 - np.int64(roles[g])
-        missing = False
-        for j in range(width):
-            register = keys[which, j]
-            x = registers[register, g]
-            if x != x:  # noqa: PLR0124  (missing)
-                missing = True
-                break
-            key[j] = words[register, g] if x != 0.0 else 0
-        if missing:
-            continue
-        row = find_words(slots, stored, width, key, 0)
-        if row < 0:
-            if roles[g] == 1:
-                rows[g] = 0
-                continue
-            if 2 * (counts[2] + 1) > slots.shape[0] or (counts[1] == 0 and counts[0] >= used.shape[0]):
-                return g
-            slot = -1 - row
-            if counts[1] > 0:
-                counts[1] -= 1
-                row = free[counts[1]]
-            else:
-                row = counts[0]
-                counts[0] += 1
-            counts[2] += 1
-            slots[slot] = row + 1
-            used[row] = 1
-            for j in range(width):
-                stored[row * width + j] = key[j]
-            for j in range(stride):
-                heads[row * stride + j] = template[j]
-        if roles[g] == 2:
+        reads[g] = -1
+        if (roles[g] & 2) != 0 and key_of(registers, words, keys, 0, g, key):
+            row = find_words(slots, stored, width, key, 0)
+            if row < 0:
+                if 2 * (counts[2] + 1) > slots.shape[0] or (counts[1] == 0 and counts[0] >= used.shape[0]):
+                    return g
+                slot = -1 - row
+                if counts[1] > 0:
+                    counts[1] -= 1
+                    row = free[counts[1]]
+                else:
+                    row = counts[0]
+                    counts[0] += 1
+                counts[2] += 1
+                slots[slot] = row + 1
+                used[row] = 1
+                for j in range(width):
+                    stored[row * width + j] = key[j]
+                for j in range(stride):
+                    heads[row * stride + j] = template[j]
             marks[row] = CHANGED
-        rows[g] = row
+            rows[g] = row
+        if (roles[g] & 1) != 0:
+            if same and rows[g] >= 0:
+                reads[g] = rows[g]
+            elif key_of(registers, words, keys, 1, g, key):
+                reads[g] = max(find_words(slots, stored, width, key, 0), 0)
     return end
 
 

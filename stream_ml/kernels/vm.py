@@ -121,7 +121,7 @@ def function(op, a):
     elif op == ABS:
         r = abs(a)
     elif op == CATEGORY:
-        r = np.float64(np.int64(a)) if abs(a) < EXACT else np.nan
+        r = np.float64(np.int64(a)) if abs(a) <= 4.0 * EXACT else np.nan
     return finite(r)
 
 

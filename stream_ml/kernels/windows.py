@@ -153,26 +153,29 @@ def look(kind, fields, heads, base, slab, far, near, scratch):
 
 
 @kernel
-def through(kind, fields, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
-    """Bring rows begin .. end through the windows `spans`; returns the first row not done (the slab ran out of room)."""
+def through(kind, fields, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+    """Bring rows begin .. end through the windows `spans`, writing at `rows` and reading at `reads`.
+
+    Returns the first row not done, because the slab ran out of room.
+    """
     for g in range(begin, end):
-        row = rows[g]
-        if row < 0:
+        if rows[g] < 0 and reads[g] < 0:
             continue
         if alloc[0] + alloc[63] > slab.shape[0]:
             return g
         x = values[g]
-        adds = (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
-        looks = (flags[g] & LOOK) != 0
+        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
+        looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
         for s in range(spans.shape[0]):
-            base = row * stride + spans[s, AT]
+            base = rows[g] * stride + spans[s, AT]
             tile = floor_div(times[g], spans[s, TILE])
             if adds and spans[s, BEFORE] == 0:
                 put(kind, fields, heads, base, slab, alloc, np.float64(tile), np.float64(spans[s, KEEP]), x)
             if looks:
                 far = floor_div(times[g] - spans[s, LENGTH], spans[s, TILE]) - spans[s, SHIFT]
                 near = tile - spans[s, SHIFT]
-                look(kind, fields, heads, base, slab, np.float64(far), np.float64(near), scratch)
+                seen = reads[g] * stride + spans[s, AT]
+                look(kind, fields, heads, seen, slab, np.float64(far), np.float64(near), scratch)
                 out[spans[s, OUT], g] = value(spans[s, READ], scratch, 0)
                 if spans[s, OUT2] >= 0:
                     out[spans[s, OUT2], g] = value(spans[s, READ2], scratch, 0)
@@ -182,32 +185,32 @@ def through(kind, fields, rows, flags, times, values, heads, stride, slab, alloc
 
 
 SIGNATURE = (
-    "i8(i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], f8[:,::1], i8, i8)"
+    "i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], f8[:,::1], i8, i8)"
 )
 
 
 @kernel(signature=SIGNATURE)
-def tiles_count(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+def tiles_count(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
     """Windows of counts: see :func:`through`."""
-    return through(COUNT, 1, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+    return through(COUNT, 1, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
 
 
 @kernel(signature=SIGNATURE)
-def tiles_sum(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+def tiles_sum(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
     """Windows of count and sum: see :func:`through`."""
-    return through(SUM, 2, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+    return through(SUM, 2, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
 
 
 @kernel(signature=SIGNATURE)
-def tiles_var(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+def tiles_var(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
     """Windows of count, mean and squared deviations: see :func:`through`."""
-    return through(VAR, 3, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+    return through(VAR, 3, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
 
 
 @kernel(signature=SIGNATURE)
-def tiles_minmax(rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+def tiles_minmax(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
     """Windows of count, least and greatest: see :func:`through`."""
-    return through(MINMAX, 3, rows, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+    return through(MINMAX, 3, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
 
 
 TILES = (tiles_count, tiles_sum, tiles_var, tiles_minmax)

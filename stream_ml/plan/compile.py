@@ -19,6 +19,7 @@ from stream_ml.features.spec import (
     Step,
     TableSpec,
 )
+from stream_ml.kernels import vm
 from stream_ml.language.expr import Column, Expr
 from stream_ml.language.kinds import Kind, column_kind, kind
 from stream_ml.language.pipeline import Pipeline
@@ -49,6 +50,9 @@ class Compiler:
         self.group_list: list[Group] = []
         self.kept: dict[int, int] = {}
         self.kept_texts: set[int] = set()
+        self.echoes: dict[tuple[type[Any], str], int] = {}
+        self.echoed: list[int] = []
+        self.silent = -1
         self.lookup_columns: dict[int, int] = {}
         self._find_streams()
 
@@ -88,7 +92,28 @@ class Compiler:
         if key not in self.sources:
             text = column_kind(cls, name) is Kind.TEXT
             self.sources[key] = Source(self.number(cls), name, self.registers.new(), text)
-        return self.sources[key].register
+            if cls is self.label and self._tells_silence(name):
+                self.echoes[key] = self._echo(name, self.sources[key].register)
+        return self.echoes.get(key, self.sources[key].register)
+
+    def _tells_silence(self, name: str) -> bool:
+        """Return whether a label column is the event's own where silence stands for the label."""
+        silence = spec_of(self.label).silence  # type: ignore[arg-type, union-attr]
+        field = self.label.model_fields[name]  # type: ignore[union-attr]
+        unsaid = silence is not None and name not in silence and field.is_required()
+        return unsaid and name in self.event.model_fields
+
+    def _echo(self, name: str, raw: int) -> int:
+        """Return the register of a label column that silence takes from the event's column of the same name."""
+        if self.silent < 0:
+            self.silent = self.registers.new()
+        own = self._column(self.event, name)
+        self.echoed.append(own)
+        if column_kind(self.event, name) is Kind.TEXT:
+            self.kept_texts.add(own)
+        register = self.registers.new()
+        self.registers.stage(0).steps.append((vm.OPS["when"], register, self.silent, own, raw))
+        return register
 
     # --- what reads state -------------------------------------------------------------------------------------------
 
@@ -96,10 +121,10 @@ class Compiler:
         return self._lookup(expr) if expr.op == "lookup" else self._window(expr)
 
     def _lookup(self, expr: Expr) -> tuple[int, int]:
-        column, key = expr.args
+        column, *keys = expr.args
         table, name = column.args
         declared: DeclaredTable = spec_of(table)  # type: ignore[assignment]
-        places = [self.registers.place(part) for part in as_tuple(key)]
+        places = [self.registers.place(part) for part in keys]
         stage = max(place[1] for place in places)
         if self.table_stage.setdefault(table, stage) != stage:
             cause = f"{expr!r} looks up {table.__name__} by what another look-up in {table.__name__} gave"
@@ -171,7 +196,7 @@ class Compiler:
             aggregate, _, by, *_ = window.args
             if is_label(aggregate.source):
                 wanted += [aggregate.value, aggregate.condition, *as_tuple(by)]
-        leaves: list[int] = []
+        leaves: list[int] = list(self.echoed)
         for expr in _leaves(wanted):
             if expr.op == "lookup" and not any(is_label(c.args[0]) for c in parts(expr) if isinstance(c, Column)):
                 leaves.append(self.registers.of(expr))
@@ -241,6 +266,7 @@ class Compiler:
             spaces=tuple(self.space_list),
             groups=tuple(self.group_list),
             tables=tuple(self._table_spec(table) for table in self.tables),
+            silent=self.silent,
         )
         return ScorerSpec(
             streams=self._streams(event),

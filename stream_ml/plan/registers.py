@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from stream_ml.features.spec import Constant, HashStep, Program, Step, TableStep, TextStep
@@ -108,7 +108,7 @@ class Registers:
 
     def _constant(self, value: Any) -> int:
         if isinstance(value, datetime):
-            value = float((value - EPOCH).total_seconds() * 1000)
+            value = float((value - EPOCH) // timedelta(milliseconds=1))
         plain = value if value is None or isinstance(value, str) else float(value)
         key = (isinstance(plain, str), plain)
         if key not in self.constants:

@@ -209,11 +209,12 @@ class Intake:
         seen = self.seen[stream.number]
         name = stream.id or ""
         ids = columns.texts[name] if name in columns.texts else columns.numbers[name].tolist()
-        fresh = np.ones(columns.n, np.bool_)
+        ahead = records[:, join.TIME] > records[:, join.RECEIVED] + stream.ahead_ms
         for i, (one, received) in enumerate(zip(ids, records[:, join.RECEIVED].tolist(), strict=True)):
+            if ahead[i]:
+                continue
             key = str(one)
             if key in seen and received <= seen[key] + stream.lateness_ms:
-                fresh[i] = False
                 self._store.counters[join.C_OTHER_DUPLICATE] += 1
                 records[i, join.KIND] = join.TICK
                 continue

@@ -189,6 +189,9 @@ class Scorer:
             labels = np.maximum(ops[outcomes, join.OP_ROW], SILENT)
             for j, (_, register, _) in enumerate(self.spec.streams[1].columns):
                 registers[register, outcomes] = self.store.label_values[labels, j]
+            if self.spec.features.silent >= 0:
+                registers[self.spec.features.silent] = np.nan
+                registers[self.spec.features.silent, outcomes] = ops[outcomes, join.OP_ROW] < 0
 
     def _origin(self, taken: Taken, row: int) -> Origin:
         record = int(taken.index[OUTCOMES][row])

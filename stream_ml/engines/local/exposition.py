@@ -28,7 +28,7 @@ class Exposition:
 
     def __init__(self, pipeline: str, registry: CollectorRegistry) -> None:
         self._pipeline = pipeline
-        self._stats: Mapping[str, Any] = {}
+        self._session: Session | None = None
         self._lag = 0
         self._turns = Histogram(
             "stream_ml_turn_seconds",
@@ -43,19 +43,22 @@ class Exposition:
         """Take a turn's numbers: called by the worker after each."""
         self._turns.observe(carried.feed_s + carried.commit_s)
         self._lag = carried.behind
-        self._stats = session.stats
+        self._session = session
 
     def collect(self) -> Iterator[Metric]:
-        """Give the samples of a scrape."""
-        stats = self._stats
-        for name, help_text in _COUNTERS.items():
-            yield self._counter(name, help_text, (), {(): stats.get(name, 0)})
-        yield self._counter("dead_letters", "Refused records by reason", ("reason",), _by(stats.get("dead", {})))
-        yield self._counter("labels", "Labels by what became of them", ("fate",), _by(stats.get("labels", {})))
-        yield self._gauge("pending", "Events that wait for their label", (), {(): stats.get("pending", 0)})
-        version = stats.get("version") or (None, 0)
-        yield self._gauge("model_version", "Examples that the model has learned", (), {(): version[1]})
-        quality = {(q["name"], str(q["slice"]), q["window"]): q["value"] for q in stats.get("quality", ())}
+        """Give the samples of a scrape, as the session stands now."""
+        session = self._session
+        if session is None:
+            return
+        stats = _told(session)
+        for name, (key, text) in _COUNTERS.items():
+            yield self._counter(name, text, (), {(): stats[key]})
+        yield self._counter("dead_letters", "Refused records by reason", ("reason",), _by(stats["dead"]))
+        fates = {(fate,): stats[key] for fate, key in _FATES.items()}
+        yield self._counter("labels", "Labels by what became of them", ("fate",), fates)
+        yield self._gauge("pending", "Events that wait for their label", (), {(): stats["pending"]})
+        yield self._gauge("model_version", "Examples that the model has learned", (), {(): stats["version"][1]})
+        quality = {(one["name"], _slice(one["slice"]), one["window"]): one["value"] for one in session.quality()}
         yield self._gauge("quality", "Prequential quality", ("name", "slice", "window"), quality)
         yield self._gauge("lag_rows", "Rows of the log that are not read yet", (), {(): self._lag})
 
@@ -78,12 +81,30 @@ class Exposition:
 
 
 _COUNTERS = {
-    "events": "Events read",
-    "predictions": "Predictions written",
-    "late": "Late events",
-    "duplicates": "Duplicate events",
-    "alarms": "Alarms",
+    "events": ("events", "Events read"),
+    "predictions": ("predicted", "Predictions written"),
+    "late": ("late", "Late events"),
+    "duplicates": ("duplicate", "Duplicate events"),
+    "alarms": ("alarms", "Alarms"),
 }
+_FATES = {
+    name: name
+    for name in ("joined", "again", "held", "idle", "unmatched", "silence", "dropped", "given_up", "no_target")
+}
+
+
+def _told(session: Session) -> dict[str, Any]:
+    """Read the counters from the endpoint's thread; the worker may add a reason in between."""
+    while True:
+        try:
+            return session.stats
+        except RuntimeError:
+            continue
+
+
+def _slice(value: tuple[str, str | None] | None) -> str:
+    """Spell a slice: nothing for the whole, `column=value`, `column=*` for all values past the most that are kept."""
+    return "" if value is None else f"{value[0]}={'*' if value[1] is None else value[1]}"
 
 
 def _by(counts: Mapping[str, float]) -> dict[tuple[str, ...], float]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stream_ml.client.log import Log, Part, now_ms
-from stream_ml.session.session import Run
+from stream_ml.schema.records import Run
 
 SOURCE = "log"
 _REMEMBERED = 10_000  # ranges of own rows; past it they are read and passed over like anybody's
@@ -84,10 +84,15 @@ class Reader:
         return position
 
 
+def nothing(first: int, end: int, cap: int) -> Run:
+    """Make a run without records: it only moves the position."""
+    none = np.empty(0, np.int64)
+    return Run(SOURCE, first, end, cap, (), none, none, (), ())
+
+
 def _run(first: int, part: Part, cap: int) -> Run:
     if not part.rows:
-        nothing = np.empty(0, np.int64)
-        return Run(SOURCE, first, part.end, cap, (), nothing, nothing, (), ())
+        return nothing(first, part.end, cap)
     offsets, topics, received, keys, values = zip(*part.rows, strict=True)
     return Run(
         source=SOURCE,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stream_ml.client.database import failures, transaction
 from stream_ml.client.log import now_ms
-from stream_ml.engines.local.reader import SOURCE, Reader
+from stream_ml.engines.local.reader import SOURCE, Reader, nothing
 from stream_ml.engines.local.store import Commit, Generation, Store
+from stream_ml.engines.saved import load_state
 from stream_ml.errors import CorruptError, UsageError
 from stream_ml.language.pipeline import Pipeline
+from stream_ml.plan.bundle import compile_plan
 from stream_ml.session.journal import Fed
 from stream_ml.session.session import Run, Session, read_manifest
 
@@ -29,12 +33,18 @@ class Recovered:
         Number of the last segment of that snapshot.
     told
         One line for people.
+    snapshot_entry
+        Journal entry that the snapshot contains.
+    again_s
+        How long feeding the journal again took, seconds.
     """
 
     session: Session
     generation: int
     segments: int
     told: str
+    snapshot_entry: int = 0
+    again_s: float = 0.0
 
 
 def open_session(pipeline: Pipeline, store: Store, start_from: Path | None) -> Recovered:
@@ -85,12 +95,14 @@ def _recover(pipeline: Pipeline, store: Store, span: range, generations: Sequenc
             damaged = f" (snapshot {generation.number} is damaged)"
             continue
         store.forget_after(generation.number, found.segments)
-        return Recovered(found.session, found.generation, found.segments, found.told + damaged)
+        return replace(found, told=found.told + damaged)
     if span.start > 1:
         raise failed
+    begun = time.perf_counter()
     session = Session.recover(pipeline, None, (), store.entries(0), _again(store, pipeline))
     store.forget_after(0, 0)
-    return Recovered(session, 0, 0, f"fed again {len(span):,} journal entries{damaged}")
+    told = f"recovered from {len(span):,} journal entries{damaged}"
+    return Recovered(session, 0, 0, told, 0, time.perf_counter() - begun)
 
 
 def _from_snapshot(pipeline: Pipeline, store: Store, generation: Generation) -> Recovered:
@@ -98,33 +110,58 @@ def _from_snapshot(pipeline: Pipeline, store: Store, generation: Generation) -> 
     end = generation.first_segment + len(manifest.checks)
     blobs = (store.segment(number) for number in range(generation.first_segment, end))
     entries = store.entries(generation.entry)
+    begun = time.perf_counter()
     session = Session.recover(pipeline, generation.data, blobs, entries, _again(store, pipeline))
     again = session.number - generation.entry
     told = f"recovered from the snapshot of entry {generation.entry:,} and {again:,} journal entries"
-    return Recovered(session, generation.number, end - 1, told)
+    return Recovered(session, generation.number, end - 1, told, generation.entry, time.perf_counter() - begun)
 
 
-class _again:  # noqa: N801 - called like a function
-    """Reads runs again as they were fed."""
+def _again(store: Store, pipeline: Pipeline) -> Callable[[Fed], Run]:
+    """Give what reads runs again as they were fed."""
+    streams = compile_plan(pipeline).scorer.streams
+    reader = Reader(store.log, tuple(dict.fromkeys(stream.topic for stream in streams)), 1)
 
-    def __init__(self, store: Store, pipeline: Pipeline) -> None:
-        self._store = store
-        self._pipeline = pipeline
-        self._reader: Reader | None = None
+    def read(fed: Fed) -> Run:
+        with failures(store.path):
+            return reader.again(fed.first, fed.end) if fed.count else nothing(fed.first, fed.end, fed.cap)
 
-    def __call__(self, fed: Fed) -> Run:
-        raise NotImplementedError
+    return read
 
 
 def _fresh(pipeline: Pipeline, store: Store, start_from: Path | None) -> Recovered:
     if start_from is None:
         return Recovered(Session(pipeline), 0, 0, "fresh start at row 1")
-    raise NotImplementedError
+    session, segments, manifest = load_state(pipeline, start_from)
+    with failures(store.path):
+        position = _first_unseen(session, store)
+    entry = session.number
+    for number, blob in enumerate(segments, 1):
+        store.keep_segment(number, blob)
+    turn = session.feed([nothing(position, position, now_ms())])
+    with failures(store.path), transaction(store.connection):
+        store.write(Commit((), turn.number, turn.entry))
+        store.write_manifest(Generation(1, entry, 1, now_ms(), manifest))
+    told = f"started from {start_from} at row {position:,}"
+    return Recovered(session, 1, len(segments), told, entry)
+
+
+def _first_unseen(session: Session, store: Store) -> int:
+    """Find the first row that the history cannot have held: received after the last moment that was replayed.
+
+    Records received at that very moment may be in the history or not. With event ids they are fed again, since those
+    that were seen are then counted as duplicates; without ids they are left out.
+    """
+    now = session.scorer.now
+    after = now if session.plan.scorer.id is not None else now + 1
+    return int(
+        store.connection.execute(
+            "SELECT coalesce((SELECT min(row) FROM log WHERE received >= ?), max(row) + 1, 1) FROM log",
+            (after,),
+        ).get
+    )
 
 
 def position_of(session: Session) -> int:
-    """First row that the session has not been fed."""
+    """Give the first row that the session has not been fed."""
     return session.positions.get(SOURCE, 1)
-
-
-__all__ = ["Commit", "Iterator", "Recovered", "now_ms", "open_session", "position_of"]

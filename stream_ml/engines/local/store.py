@@ -221,18 +221,27 @@ class Store:
     def publish(self, generation: Generation) -> None:
         """Complete a snapshot: its manifest, in a transaction of its own; its entry is in the journal already."""
         with failures(self.path), transaction(self.connection):
-            self.connection.execute(
-                "INSERT INTO manifest (pipeline, generation, entry, first_segment, made, data)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    self.pipeline,
-                    generation.number,
-                    generation.entry,
-                    generation.first_segment,
-                    generation.made,
-                    generation.data,
-                ),
-            )
+            self.write_manifest(generation)
+
+    def write_manifest(self, generation: Generation) -> None:
+        """Write a manifest inside a transaction that the caller holds."""
+        self.connection.execute(
+            "INSERT INTO manifest (pipeline, generation, entry, first_segment, made, data) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                self.pipeline,
+                generation.number,
+                generation.entry,
+                generation.first_segment,
+                generation.made,
+                generation.data,
+            ),
+        )
+
+    def forget_after(self, generation: int, segment: int) -> None:
+        """Drop newer generations, which are damaged, and newer segments, which no manifest names."""
+        self._delete("DELETE FROM manifest WHERE pipeline = ? AND generation > ?", generation)
+        for number in self._column("SELECT number FROM segments WHERE pipeline = ? AND number > ?", segment):
+            self._delete("DELETE FROM segments WHERE pipeline = ? AND number = ?", number)
 
     def tidy(self) -> Iterator[None]:
         """Drop what neither of the two newest generations needs, a small transaction a step.

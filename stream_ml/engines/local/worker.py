@@ -17,11 +17,12 @@ from stream_ml.client.log import now_ms
 from stream_ml.config.settings import Settings
 from stream_ml.engines.local.lock import WorkerLock
 from stream_ml.engines.local.reader import Reader
-from stream_ml.engines.local.recovery import Recovered, open_session
+from stream_ml.engines.local.recovery import Recovered, open_session, position_of
 from stream_ml.engines.local.snapshots import Snapshots
 from stream_ml.engines.local.store import Commit, Output, Store
 from stream_ml.language.pipeline import Pipeline
-from stream_ml.session.session import Run, Session, Turn
+from stream_ml.schema.records import Run
+from stream_ml.session.session import Session, Turn
 
 STATUS_EVERY_S = 1.0
 LONGEST_WAIT_S = 60.0
@@ -108,8 +109,8 @@ class Worker:
     def _begin(self, recovered: Recovered, path: Path) -> None:
         self.recovered = recovered
         self.session = recovered.session
-        self.reader = Reader(self.store.log, self.session.topics, recovered.position)
-        self.snapshots = Snapshots(self.session, self.store, self._settings.snapshot_seconds, recovered)
+        self.reader = Reader(self.store.log, self.session.topics, position_of(self.session))
+        self.snapshots = Snapshots(recovered, self.store, self._settings.snapshot_seconds)
         with failures(path):
             self._follow = Follow(self.store.connection, path)
 

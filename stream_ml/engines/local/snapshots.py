@@ -1,0 +1,91 @@
+"""When the worker keeps a snapshot, and how: gathered between two turns, written in slices between the next ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stream_ml.client.log import now_ms
+from stream_ml.engines.local.recovery import Recovered
+from stream_ml.engines.local.store import Generation, Store
+from stream_ml.session.session import read_manifest
+
+
+class Snapshots:
+    """Snapshots of one session.
+
+    States: idle → (due) packing, a slice a step → published → tidying, a step at a time → idle. `after_turn` makes one
+    step; `finish` makes all that are left and, if turns came after the last snapshot, keeps another.
+
+    Parameters
+    ----------
+    recovered
+        Session and where its last snapshot stands.
+    store
+        The file.
+    budget_s
+        A snapshot is due when feeding again what came since would take longer, in seconds.
+    """
+
+    def __init__(self, recovered: Recovered, store: Store, budget_s: float) -> None:
+        self._session = recovered.session
+        self._store = store
+        self._budget_s = budget_s
+        self._generation = recovered.generation
+        self._segment = recovered.segments
+        self._kept = recovered.session.number if recovered.session.number == recovered.snapshot_entry else -1
+        self._since_s = recovered.again_s
+        self._work: Iterator[None] | None = None
+
+    @property
+    def packing(self) -> bool:
+        """Whether a step is to be made."""
+        return self._work is not None
+
+    def after_turn(self, feed_s: float) -> None:
+        """Count a turn of so many seconds; make a step, or begin when it is time."""
+        self._since_s += feed_s
+        if self._work is not None:
+            self.step()
+        elif self._since_s > self._budget_s:
+            self._begin()
+
+    def step(self) -> None:
+        """Write one slice, or drop one thing that is not needed any more."""
+        if self._work is not None and next(self._work, self) is self:
+            self._work = None
+        self._store.after_commit()
+
+    def finish(self) -> None:
+        """Keep what came since the last snapshot: a clean stop."""
+        while self.packing:
+            self.step()
+        if self._kept != self._session.number:
+            self._begin()
+            while self.packing:
+                self.step()
+
+    def _begin(self) -> None:
+        entry = self._session.number
+        if entry == 0:
+            return
+        self._since_s = 0.0
+        self._kept = entry
+        self._work = self._written(self._session.segment(), entry)
+
+    def _written(self, blobs: Iterator[bytes], entry: int) -> Iterator[None]:
+        """Write a snapshot.
+
+        Steps: 1 each blob in a transaction of its own; 2 the manifest, which makes them count; 3 drop what neither of
+        the two newest generations needs.
+        """
+        blob = next(blobs)
+        for following in blobs:
+            self._segment += 1
+            self._store.keep_segment(self._segment, blob)
+            blob = following
+            yield
+        first = self._segment - len(read_manifest(blob).checks) + 1
+        self._generation += 1
+        self._store.publish(Generation(self._generation, entry, first, now_ms(), blob))
+        yield
+        yield from self._store.tidy()

@@ -13,7 +13,7 @@ StreamMLError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 
 
 class Exit(IntEnum):
@@ -27,7 +27,7 @@ class Exit(IntEnum):
     IO = 5
 
 
-class Reason(str, Enum):
+class Reason(StrEnum):
     """Why a record became a dead letter."""
 
     JSON = "json"

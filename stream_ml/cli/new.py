@@ -14,12 +14,12 @@ from stream_ml.errors import StorageError, UsageError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 _SEED = 7
-_ORDERS = 2_000
+_ORDERS = 5_000
 _START = datetime(2025, 3, 1, 8, tzinfo=UTC)
 _LEAST = 0.005
 
 PIPELINE = '''\
-"""Will an order be sent back? Predicted when it is placed; learned when it returns, or when 14 days have passed."""
+"""Will an order be sent back? Predicted when it is placed; learned when it returns, or when two days have passed."""
 
 from datetime import datetime
 from typing import Annotated
@@ -40,7 +40,7 @@ class Order(Event, topic="orders", id="order", key="customer", time="at", latene
 
 
 # What becomes known later. No record within `wait` means what `silence` says.
-class Return(Label, of=Order, topic="returns", wait="14d", silence={"returned": False}):
+class Return(Label, of=Order, topic="returns", wait="2d", silence={"returned": False}):
     order: str
     customer: str
     returned: bool
@@ -111,16 +111,16 @@ def new(name: str) -> None:
 def sample() -> tuple[bytes, bytes]:
     """Make orders and returns as NDJSON: the same at every call.
 
-    Some customers return more, some shops get more returns, dear orders come back more often; a return arrives one to
-    ten days after its order.
+    Some customers return more, some shops get more returns, dear orders come back more often; a return arrives
+    within 36 hours of its order.
 
     Examples
     --------
     >>> orders, returns = sample()
     >>> orders.splitlines()[0].decode()
-    '{"order":"o00001","customer":"c064","shop":"shoes","price":23.4,"at":"2025-03-01T08:15:48+00:00"}'
-    >>> len(orders.splitlines()), 200 < len(returns.splitlines()) < 600
-    (2000, True)
+    '{"order":"o00001","customer":"c041","shop":"shoes","price":19.38,"at":"2025-03-01T08:44:08+00:00"}'
+    >>> len(orders.splitlines()), 800 < len(returns.splitlines()) < 1_200
+    (5000, True)
     """
     chance = random.Random(_SEED)
     shops = {"shoes": 0.35, "dresses": 0.3, "books": 0.02, "lamps": 0.08}
@@ -137,7 +137,7 @@ def sample() -> tuple[bytes, bytes]:
         orders.append(order | {"shop": shop, "price": price, "at": at.isoformat()})
         odds = shops[shop] * fond[customer] * min(2.0, price / 40.0) + _LEAST
         if chance.random() < odds:
-            known = at + timedelta(seconds=round(chance.uniform(86_400, 864_000)))
+            known = at + timedelta(seconds=round(chance.uniform(3_600, 129_600)))
             returns.append((known, order | {"returned": True, "received": round(known.timestamp() * 1_000)}))
     returns.sort(key=lambda one: one[0])
     return _lines(orders), _lines([record for _, record in returns])

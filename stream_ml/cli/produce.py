@@ -68,9 +68,9 @@ def stdin_lines() -> Iterator[list[bytes]]:
     while data := os.read(fd, _READ):
         *lines, rest = (rest + data).split(b"\n")
         if lines:
-            yield [line for line in lines if line.strip()]
+            yield lines
         select.select([fd], [], [])
-    if rest.strip():
+    if rest:
         yield [rest]
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from stream_ml.cli.console import progress_bar, say, tell, write_json, write_table
+from stream_ml.cli.ready import settle
+from stream_ml.engines.replay import replay as run_replay
 from stream_ml.errors import UsageError
+from stream_ml.language.loader import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +60,53 @@ def replay(typed: Replay, *, as_json: bool) -> None:
     UsageError, InputError
         If the arguments or the files are not what they should be.
     """
+    history = pairs(typed.files, "TOPIC=FILE")
+    received = pairs(typed.received, "TOPIC=COLUMN")
+    pipeline = load(typed.pipeline)
+    settle()
+    with progress_bar(f"replay {pipeline.name}") as bar:
+        done = run_replay(
+            pipeline,
+            history,
+            out=typed.out,
+            features=typed.features,
+            received=received,
+            save=typed.save,
+            progress=bar.update,
+        )
+    for warning in done.warnings:
+        tell(f"stream-ml: warning: {warning}")
+    if as_json:
+        write_json(
+            {
+                "pipeline": pipeline.name,
+                "records": done.records,
+                "seconds": done.seconds,
+                "counters": done.counters,
+                "metrics": done.metrics,
+                "files": {kind: str(path) for kind, path in done.files.items()},
+                "saved": None if typed.save is None else str(typed.save),
+            }
+        )
+        return
+    say(f"{pipeline.name}: {done.records:,} records in {done.seconds:.1f} s, {done.rate:,.0f} a second")
+    write_table(("what", "count"), counted(done.counters))
+    write_table(("metric", "window", "value", "labels"), measured(done.metrics))
+    for path in done.files.values():
+        say(str(path))
+
+
+def counted(counters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List the counters that are not zero, for people."""
+    rows = [(name, f"{value:,}") for name, value in counters.items() if isinstance(value, int) and value]
+    dead = counters.get("dead", {})
+    return rows + [(f"dead: {reason}", f"{count:,}") for reason, count in dead.items()]
+
+
+def measured(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """List the metrics over all slices, for people."""
+    return [
+        (one["name"], one["window"], "" if one["value"] is None else f"{one['value']:.4f}", f"{one['n']:,}")
+        for one in metrics
+        if one["slice"] is None
+    ]

@@ -1,93 +1,73 @@
-"""Files of records as the values that a producer sends: NDJSON as it is, CSV and Parquet as JSON; also gzipped."""
+"""Files of records as the values that a producer sends: NDJSON as it is, CSV and Parquet as JSON; gzip too."""
 
 from __future__ import annotations
 
 import csv
-import gzip
-import io
-import zlib
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import orjson
 
 from stream_ml.errors import InputError
+from stream_ml.schema.blocks import lines, reading
+from stream_ml.schema.rows import parse
 
 BATCH = 2_000
-BATCH_BYTES = 8 << 20
 
 
 def record_batches(path: Path) -> Iterator[list[bytes]]:
-    """Read a file's records in order, in lists of at most 2,000 or about 8 MiB.
+    """Read a file's records in order, some at once.
 
     Parameters
     ----------
     path
-        `*.csv`, `*.parquet`, anything else is NDJSON; `.gz` after it for gzip. A CSV cell is text (an empty one null):
-        the event class says what it means. A CSV row with too few or too many cells is sent as it stands, so that it
-        becomes a dead letter. An empty line is an empty record.
+        `*.csv`, `*.parquet`, anything else is NDJSON; gzip is told by its bytes. A producer knows no event class, so
+        a CSV cell stays text (an empty one is null): the pipeline's class says what it means. A damaged CSV row is sent
+        as it stands, so that it becomes a dead letter. An empty line is an empty record.
 
     Raises
     ------
     InputError
-        If the file is missing, or is not what its name says.
+        If the file is missing, cannot be read, or is not what its name says; the records before the damage were given.
     """
-    names = [suffix.lower() for suffix in path.suffixes]
-    if not path.is_file():
-        cause = f"There is no file {path}"
-        raise InputError(cause, "Check the path")
-    kind = names[-2] if len(names) > 1 and names[-1] == ".gz" else (names[-1] if names else "")
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".parquet"):
+        return _parquet(path)
+    return _csv(path) if name.endswith(".csv") else lines(path)
+
+
+def _csv(path: Path) -> Iterator[list[bytes]]:
+    header: list[str] = []
+    rest: list[bytes] = []
+    for more in lines(path):
+        chunk = rest + more
+        if not header:
+            header = _header(chunk.pop(0), path)
+        found = parse(chunk, len(header), final=False)
+        rest = found.rest
+        yield _objects(header, found.cells, found.damaged)
+    if rest:
+        found = parse(rest, len(header), final=True)
+        yield _objects(header, found.cells, found.damaged)
+
+
+def _header(line: bytes, path: Path) -> list[str]:
     try:
-        if kind == ".parquet":
-            yield from _parquet(path)
-            return
-        with _open(path) as file:
-            yield from _csv(file) if kind == ".csv" else lines_of(file)
-    except OSError as error:
-        cause = f"{path} cannot be read ({error.strerror or error})"
-        raise InputError(cause, "Check its permissions and that it is whole") from error
-    except (EOFError, zlib.error, UnicodeDecodeError) as error:
-        cause = f"{path} is damaged ({error})"
-        raise InputError(cause, "Get it again: the records before the damage were stored") from error
+        return next(csv.reader([line.decode()], strict=True), [])
+    except (csv.Error, UnicodeDecodeError) as error:
+        cause = f"{path} has no readable header: {error}"
+        raise InputError(cause, "Its first line must name the columns") from None
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix.lower() == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    return path.open("rb")
-
-
-def lines_of(file: IO[bytes]) -> Iterator[list[bytes]]:
-    """Cut a stream of bytes into lines.
-
-    Examples
-    --------
-    >>> list(lines_of(io.BytesIO(b'{"a":1}' + bytes([10]) + b'{"a":2}')))
-    [[b'{"a":1}', b'{"a":2}']]
-    """
-    while lines := file.readlines(BATCH_BYTES):
-        for start in range(0, len(lines), BATCH):
-            yield [line.removesuffix(b"\n") for line in lines[start : start + BATCH]]
-
-
-def _csv(file: IO[bytes]) -> Iterator[list[bytes]]:
-    rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
-    header = next(rows, None)
-    if header is None:
-        return
-    batch: list[bytes] = []
-    for row in rows:
-        if len(row) == len(header):
-            batch.append(orjson.dumps({name: cell or None for name, cell in zip(header, row, strict=True)}))
-        elif row:
-            batch.append(",".join(row).encode())
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _objects(header: list[str], cells: list[list[str]], damaged: dict[int, tuple[bytes, str]]) -> list[bytes]:
+    return [
+        damaged[place][0]
+        if place in damaged
+        else orjson.dumps({name: cell or None for name, cell in zip(header, row, strict=True)})
+        for place, row in enumerate(cells)
+    ]
 
 
 def _parquet(path: Path) -> Iterator[list[bytes]]:
@@ -98,7 +78,7 @@ def _parquet(path: Path) -> Iterator[list[bytes]]:
         cause = "Parquet needs pyarrow"
         raise InputError(cause, 'Install it: pip install "stream-ml[history]"') from error
     try:
-        with pq.ParquetFile(path) as file:
+        with reading(path), path.open("rb") as opened, pq.ParquetFile(opened) as file:
             for batch in file.iter_batches(batch_size=BATCH):
                 yield [orjson.dumps(row, default=_json, option=orjson.OPT_NAIVE_UTC) for row in batch.to_pylist()]
     except pa.ArrowException as error:

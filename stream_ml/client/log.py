@@ -23,7 +23,7 @@ Row = tuple[int, str, int, str | None, bytes]
 _VALUE: Final = 4  # its place in a row
 
 PART_BYTES = 32 << 20  # a part ends when it holds so much, however few its rows
-SLICE = 64
+SLICE = 128
 
 
 def now_ms() -> int:
@@ -108,7 +108,7 @@ class Log:
         held = 0
         while held < PART_BYTES and (slice_ := cast("list[Row]", list(islice(cursor, SLICE)))):
             rows += slice_
-            held += sum(len(row[_VALUE]) for row in slice_)
+            held += sum(map(len, [row[_VALUE] for row in slice_]))
         cut = len(rows) == limit or held >= PART_BYTES
         cursor.close(True)
         return Part(first, rows[-1][0] + 1 if cut else max(first, stop), rows)
@@ -142,14 +142,26 @@ class Checkpointer:
         """Checkpoint if enough has been written since the last one; call outside transactions."""
         if self._frames - self._copied < self._limit:
             return
-        frames, self._copied = self._connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
+        frames = self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
         if frames < 2 * self._limit:
             return
         self._connection.set_busy_timeout(self.HOLD_MS)
         try:
-            self._connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            self._copied = 0
-        except apsw.BusyError:
-            pass
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         finally:
             self._connection.set_busy_timeout(self._busy_ms)
+
+    def _checkpoint(self, mode: int) -> int:
+        """Checkpoint; where another process is at it, or readers are in the way, leave it for later.
+
+        Returns
+        -------
+        int
+            Frames in the write-ahead log, 0 if it is not known.
+        """
+        try:
+            frames, self._copied = self._connection.wal_checkpoint("main", mode)
+        except apsw.BusyError:
+            self._copied = self._frames
+            return 0
+        return frames

@@ -1,0 +1,1 @@
+"""Features: windows, points and look-ups of every key, brought through a turn column by column."""

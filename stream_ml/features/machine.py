@@ -158,8 +158,8 @@ class _Flags:
     """For each source stream: which of the turn's operations write, which read, and when."""
 
     def __init__(self, ops: I8, marks: Marks) -> None:
-        self._kind = ops[:, join.OP]
-        self._stream = ops[:, join.OP_STREAM]
+        self._kind: I8 = ops[:, join.OP]
+        self._stream: I8 = ops[:, join.OP_STREAM]
         self._event = self._kind == join.OP_EVENT
         self._on_time = self._event & (ops[:, join.OP_LATE] == 0)
         self._event_time = np.ascontiguousarray(ops[:, join.OP_TIME])
@@ -193,7 +193,7 @@ class _Flags:
 
     def roles(self, streams: frozenset[int]) -> U1:
         """Return for a key space: bit 1 for operations that read, 2 for those that write."""
-        roles = self._event.astype(np.uint8)
+        roles: U1 = self._event.astype(np.uint8)
         for stream in streams:
             roles[self.writes(stream)] |= 2
         return roles

@@ -15,7 +15,9 @@ from stream_ml.kernels.memory import grown, reserve
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 U1 = NDArray[np.uint8]
-POINTS = {"last": events.LAST, "first": events.FIRST, "lag": events.LAG, "since": events.SINCE, "forever": events.FOREVER}
+POINTS = {
+    "last": events.LAST, "first": events.FIRST, "lag": events.LAG, "since": events.SINCE, "forever": events.FOREVER,
+}  # fmt: skip
 #: A block's size classes, and two words of slack.
 ALLOC = 64
 #: How far the watermark of a stream that has not begun lies back.
@@ -109,7 +111,7 @@ class Keyed:
                     members = [w for w in group.windows if _family(w) == family and w.kind == kind]
                     if not members:
                         continue
-                    spans = np.zeros((len(members), 10), np.int64)
+                    spans = np.zeros((len(members), 11), np.int64)
                     for i, window in enumerate(members):
                         spans[i] = _span(window, at)
                         fields = algebra.FIELDS[window.kind]
@@ -174,8 +176,8 @@ class Keyed:
         if self._counts[0] <= 1 or self.width == 0:
             return
         self._hand = keys.forget(
-            self._hand, min(steps, int(self._counts[0])), self._slots, self._stored, self.width, self._used, self._marks,
-            self._free, self._counts, self._heads, self.template, self.fixed, self._slab, self._alloc, self._layout,
+            self._hand, min(steps, int(self._counts[0])), self._slots, self._stored, self.width, self._used,
+            self._marks, self._free, self._counts, self._heads, self.template, self.fixed, self._slab, self._alloc, self._layout,
             self._cutoffs(marks),
         )  # fmt: skip
 
@@ -213,7 +215,8 @@ class Keyed:
     def codes(self) -> list[NDArray[np.generic]]:
         """Return the symbol codes held in keys and in points."""
         rows = self.live()
-        words = self._stored[: max(self.width, 1) * int(self._counts[0])].view(np.float64).reshape(-1, max(self.width, 1))
+        width = max(self.width, 1)
+        words = self._stored[: width * int(self._counts[0])].view(np.float64).reshape(-1, width)
         found: list[NDArray[np.generic]] = [words[rows, j] for j, text in enumerate(self.spec.texts) if text]
         if self.texts:
             heads = self._heads[: self.stride * int(self._counts[0])].reshape(-1, self.stride)
@@ -293,7 +296,8 @@ def _span(window: Window, at: int) -> list[int]:
     for i in range(2):
         reading = window.readings[i] if i < len(window.readings) else None
         row += [reading.register, reading.what] if reading else [-1, 0]
-    return row
+    whole = window.tile > 0 and window.length % window.tile == 0
+    return [*row, window.length // window.tile if whole else 0]
 
 
 def _cutoff(window: Window, mark: int) -> int:

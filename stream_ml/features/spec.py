@@ -87,7 +87,8 @@ class Window:
     kind
         Kind of record (kernels.algebra); 0 for points without one.
     length, tile, shift
-        Milliseconds; milliseconds; whole tiles (tiles) or milliseconds (exact). `length` is n for "newest" and k for "lag".
+        Milliseconds; milliseconds; whole tiles (tiles) or milliseconds (exact). `length` is n for "newest" and k for
+        "lag".
     """
 
     family: str
@@ -150,7 +151,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """Everything the feature machine needs; `silent` is the register that says whether silence gave an outcome, or -1."""
+    """Everything the feature machine needs; `silent` is the register that says if silence gave an outcome, or -1."""
 
     registers: int
     constants: tuple[Constant, ...]

@@ -22,6 +22,7 @@ import math
 
 import numpy as np
 
+from stream_ml.kernels.arrays import Floats
 from stream_ml.kernels.jit import kernel
 
 COUNT, SUM, VAR, MINMAX = 0, 1, 2, 3
@@ -32,17 +33,17 @@ READ_COUNT, READ_SUM, READ_MEAN, READ_VAR, READ_STD, READ_MIN, READ_MAX = 0, 1, 
 
 
 @kernel
-def zero(kind, record, at):
+def zero(kind: int, record: Floats, at: int) -> None:
     """Write the zero of `kind` at record[at]."""
     record[at] = 0.0
     if kind != COUNT:
         record[at + 1] = 0.0
-    if kind == VAR or kind == MINMAX:  # noqa: PLR1714  (kinds are literals to the compiler)
+    if kind == VAR or kind == MINMAX:  # kinds are literals to the compiler
         record[at + 2] = 0.0
 
 
 @kernel
-def add(kind, record, at, x):
+def add(kind: int, record: Floats, at: int, x: float) -> None:
     """Add the value x to the record at record[at]."""
     n = record[at] + 1.0
     record[at] = n
@@ -65,7 +66,7 @@ def add(kind, record, at, x):
 
 
 @kernel
-def merge(kind, record, at, other, b):
+def merge(kind: int, record: Floats, at: int, other: Floats, b: int) -> None:
     """Merge the record at other[b] into the one at record[at]."""
     nb = other[b]
     if nb == 0.0:
@@ -95,15 +96,15 @@ def merge(kind, record, at, other, b):
 
 
 @kernel
-def value(what, record, at):
+def value(what: int, record: Floats, at: int) -> float:
     """Return one reading of the record at record[at]; NaN while it is not defined, or where it is not finite."""
-    n = record[at]
+    n: float = record[at]
     if what == READ_COUNT:
         return n
     if n == 0.0 and what != READ_SUM:
         return np.nan
-    if what == READ_SUM or what == READ_MIN:  # noqa: PLR1714  (readings are literals to the compiler)
-        r = record[at + 1]
+    if what == READ_SUM or what == READ_MIN:  # readings are literals to the compiler
+        r: float = record[at + 1]
     elif what == READ_MEAN:
         r = record[at + 1] / n
     elif what == READ_MAX:

@@ -1,14 +1,15 @@
 """Blocks of records in one slab: each window's older tiles or events are a run of fixed-width records.
 
-A header holds (block offset or -1, packed) with packed = start + 2**20 * length + 2**40 * size class; a block of class c
-has 2**c words. Free blocks of a class are chained through their first word. `alloc` is (words used, then for each class
-1 + offset of its first free block, 0 where there is none).
+A header holds (block offset or -1, packed) with packed = start + 2**20 * length + 2**40 * size class; a block of class
+c has 2**c words. Free blocks of a class are chained through their first word. `alloc` is (words used, then for each
+class 1 + offset of its first free block, 0 where there is none).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from stream_ml.kernels.arrays import Floats, Ints
 from stream_ml.kernels.jit import kernel
 
 FIELD = 1 << 20
@@ -16,46 +17,46 @@ SMALLEST = 3
 
 
 @kernel
-def take(slab, alloc, size_class):
+def take(slab: Floats, alloc: Ints, size_class: int) -> int:
     """Return the offset of a free block of 2**size_class words."""
-    first = alloc[1 + size_class]
+    first: int = alloc[1 + size_class]
     if first != 0:
-        alloc[1 + size_class] = np.int64(slab[first - 1])
+        alloc[1 + size_class] = int(slab[first - 1])
         return first - 1
-    at = alloc[0]
+    at: int = alloc[0]
     alloc[0] = at + (1 << size_class)
     return at
 
 
 @kernel
-def give(slab, alloc, size_class, at):
+def give(slab: Floats, alloc: Ints, size_class: int, at: int) -> None:
     """Put the block at offset `at` back among the free ones of its class."""
     slab[at] = np.float64(alloc[1 + size_class])
     alloc[1 + size_class] = at + 1
 
 
 @kernel
-def start_of(packed):
+def start_of(packed: float) -> int:
     """Return the first record's place in the block."""
-    return np.int64(packed) & (FIELD - 1)
+    return int(packed) & (FIELD - 1)
 
 
 @kernel
-def length_of(packed):
+def length_of(packed: float) -> int:
     """Return how many records the block holds."""
-    return (np.int64(packed) >> 20) & (FIELD - 1)
+    return (int(packed) >> 20) & (FIELD - 1)
 
 
 @kernel
-def pack(start, length, size_class):
+def pack(start: int, length: int, size_class: int) -> float:
     """Return start, length and class as one float (exact: below 2**48)."""
-    return np.float64(start + (length << 20) + (size_class << 40))
+    return float(start + (length << 20) + (size_class << 40))
 
 
 @kernel
-def room(heads, base, slab, alloc, width):
-    """Make room for one record after the last of heads[base]'s block; returns the slab offset of that record's place."""
-    block = np.int64(heads[base])
+def room(heads: Floats, base: int, slab: Floats, alloc: Ints, width: int) -> int:
+    """Make room for one record after the last of heads[base]'s block; returns the slab offset of its place."""
+    block = int(heads[base])
     if block < 0:
         size_class = SMALLEST
         while (1 << size_class) < 4 * width:
@@ -64,10 +65,10 @@ def room(heads, base, slab, alloc, width):
         heads[base] = np.float64(block)
         heads[base + 1] = pack(0, 0, size_class)
         return block
-    packed = heads[base + 1]
+    packed: float = heads[base + 1]
     start = start_of(packed)
     length = length_of(packed)
-    size_class = np.int64(packed) >> 40
+    size_class = int(packed) >> 40
     fits = (1 << size_class) // width
     if start + length < fits:
         return block + (start + length) * width
@@ -86,17 +87,17 @@ def room(heads, base, slab, alloc, width):
 
 
 @kernel
-def lengthen(heads, base):
+def lengthen(heads: Floats, base: int) -> None:
     """Count the record that was just written behind the last one."""
     heads[base + 1] = np.float64(np.int64(heads[base + 1]) + FIELD)
 
 
 @kernel
-def drop_first(heads, base, slab, alloc):
+def drop_first(heads: Floats, base: int, slab: Floats, alloc: Ints) -> None:
     """Take the oldest record out; an empty block goes back to the slab."""
-    packed = np.int64(heads[base + 1])
+    packed = int(heads[base + 1])
     if length_of(packed) == 1:
-        give(slab, alloc, packed >> 40, np.int64(heads[base]))
+        give(slab, alloc, packed >> 40, int(heads[base]))
         heads[base] = -1.0
         heads[base + 1] = 0.0
     else:

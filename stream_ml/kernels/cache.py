@@ -1,8 +1,9 @@
 """Where compiled kernels are kept: one folder whose name and stamp are the digest of all kernel sources.
 
-numba's own stamp is the modification of the function's own file, so a helper changed in *another* kernel file would leave
-stale machine code behind; and a folder that cannot be written is not even read. Here the digest of every kernel source
-names the folder, a shipped read-only folder is read as it is, and where no folder can be written a temporary one is used.
+numba's own stamp is the modification of the function's own file, so a helper changed in *another* kernel file would
+leave stale machine code behind; and a folder that cannot be written is not even read. Here the digest of every kernel
+source names the folder, a shipped read-only folder is read as it is, and where no folder can be written a temporary one
+is used.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import numba
 from numba.core import caching, config
 
+CONFIG: Any = config  # numba names its switches as it reads them
 FOLDER = Path(__file__).resolve().parent
 #: Compiler switches that numba leaves out of its own cache key.
 SWITCHES = ("NUMBA_OPT", "NUMBA_BOUNDSCHECK", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
@@ -107,9 +109,9 @@ def install() -> Path:
 @contextlib.contextmanager
 def locating() -> Iterator[None]:
     """Let numba ask our locator, and no other, while a kernel is being declared."""
-    before = config.CACHE_LOCATOR_CLASSES
-    config.CACHE_LOCATOR_CLASSES = f"{__name__}.{Locator.__name__}"
+    before = CONFIG.CACHE_LOCATOR_CLASSES
+    CONFIG.CACHE_LOCATOR_CLASSES = f"{__name__}.{Locator.__name__}"
     try:
         yield
     finally:
-        config.CACHE_LOCATOR_CLASSES = before
+        CONFIG.CACHE_LOCATOR_CLASSES = before

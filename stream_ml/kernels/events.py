@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from stream_ml.kernels.algebra import COUNT, MINMAX, SUM, VAR, add, value, zero
+from stream_ml.kernels.arrays import Bytes, Floats, Ints
 from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.windows import ADD, LOOK
@@ -22,11 +23,13 @@ LAST, FIRST, LAG, SINCE, FOREVER = 0, 1, 2, 3, 4
 
 
 @kernel
-def insert(heads, base, slab, alloc, time, x, newest, kept):
+def insert(
+    heads: Floats, base: int, slab: Floats, alloc: Ints, time: float, x: float, newest: int, kept: float
+) -> None:
     """Put (time, x) behind every event that is not later (last n: at the end) and drop what no window can reach."""
     at = room(heads, base, slab, alloc, WIDTH)
     if newest == 0:
-        first = np.int64(heads[base]) + start_of(heads[base + 1]) * WIDTH
+        first = int(heads[base]) + start_of(heads[base + 1]) * WIDTH
         while at > first and slab[at - WIDTH] > time:
             slab[at] = slab[at - WIDTH]
             slab[at + 1] = slab[at - 1]
@@ -38,15 +41,17 @@ def insert(heads, base, slab, alloc, time, x, newest, kept):
         while length_of(heads[base + 1]) > newest:
             drop_first(heads, base, slab, alloc)
     else:
-        while heads[base] >= 0.0 and slab[np.int64(heads[base]) + start_of(heads[base + 1]) * WIDTH] <= kept:
+        while heads[base] >= 0.0 and slab[int(heads[base]) + start_of(heads[base + 1]) * WIDTH] <= kept:
             drop_first(heads, base, slab, alloc)
 
 
 @kernel
-def fold(kind, heads, base, slab, low, high, newest, scratch):
+def fold(
+    kind: int, heads: Floats, base: int, slab: Floats, low: float, high: float, newest: int, scratch: Floats
+) -> None:
     """Add the values with low < time <= high (last n: all) to the zero, in their order."""
     zero(kind, scratch, 0)
-    block = np.int64(heads[base])
+    block = int(heads[base])
     if block < 0:
         return
     at = block + start_of(heads[base + 1]) * WIDTH
@@ -57,7 +62,23 @@ def fold(kind, heads, base, slab, low, high, newest, scratch):
 
 
 @kernel
-def through(kind, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+def through(
+    kind: int,
+    rows: Ints,
+    reads: Ints,
+    flags: Bytes,
+    times: Ints,
+    values: Floats,
+    heads: Floats,
+    stride: int,
+    slab: Floats,
+    alloc: Ints,
+    spans: Ints,
+    scratch: Floats,
+    out: Floats,
+    begin: int,
+    end: int,
+) -> int:
     """Bring rows begin .. end through the windows `spans`, writing at `rows` and reading at `reads`.
 
     Returns the first row not done, because the slab ran out of room.
@@ -68,7 +89,7 @@ def through(kind, rows, reads, flags, times, values, heads, stride, slab, alloc,
         if alloc[0] + alloc[63] > slab.shape[0]:
             return g
         x = values[g]
-        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
+        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # x == x: not missing
         looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
         time = np.float64(times[g])
         for s in range(spans.shape[0]):
@@ -89,46 +110,111 @@ def through(kind, rows, reads, flags, times, values, heads, stride, slab, alloc,
 
 
 SIGNATURE = (
-    "i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], f8[:,::1], i8, i8)"
+    "i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], f8[:,::1], "
+    "i8, i8)"
 )
 
 
 @kernel(signature=SIGNATURE)
-def events_count(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
-    """Counts over kept events: see :func:`through`."""
-    return through(COUNT, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+def events_count(
+    rows: Ints,
+    reads: Ints,
+    flags: Bytes,
+    times: Ints,
+    values: Floats,
+    heads: Floats,
+    stride: int,
+    slab: Floats,
+    alloc: Ints,
+    spans: Ints,
+    scratch: Floats,
+    out: Floats,
+    begin: int,
+    end: int,
+) -> int:
+    """Count over kept events: see :func:`through`."""
+    return through(
+        COUNT, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end
+    )
 
 
 @kernel(signature=SIGNATURE)
-def events_sum(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
-    """Counts and sums over kept events: see :func:`through`."""
+def events_sum(
+    rows: Ints,
+    reads: Ints,
+    flags: Bytes,
+    times: Ints,
+    values: Floats,
+    heads: Floats,
+    stride: int,
+    slab: Floats,
+    alloc: Ints,
+    spans: Ints,
+    scratch: Floats,
+    out: Floats,
+    begin: int,
+    end: int,
+) -> int:
+    """Count and sum over kept events: see :func:`through`."""
     return through(SUM, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
 
 
 @kernel(signature=SIGNATURE)
-def events_var(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
-    """Counts, means and squared deviations over kept events: see :func:`through`."""
+def events_var(
+    rows: Ints,
+    reads: Ints,
+    flags: Bytes,
+    times: Ints,
+    values: Floats,
+    heads: Floats,
+    stride: int,
+    slab: Floats,
+    alloc: Ints,
+    spans: Ints,
+    scratch: Floats,
+    out: Floats,
+    begin: int,
+    end: int,
+) -> int:
+    """Take count, mean and squared deviations over kept events: see :func:`through`."""
     return through(VAR, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
 
 
 @kernel(signature=SIGNATURE)
-def events_minmax(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+def events_minmax(
+    rows: Ints,
+    reads: Ints,
+    flags: Bytes,
+    times: Ints,
+    values: Floats,
+    heads: Floats,
+    stride: int,
+    slab: Floats,
+    alloc: Ints,
+    spans: Ints,
+    scratch: Floats,
+    out: Floats,
+    begin: int,
+    end: int,
+) -> int:
     """Least and greatest over kept events: see :func:`through`."""
-    return through(MINMAX, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
+    return through(
+        MINMAX, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end
+    )
 
 
 EVENTS = (events_count, events_sum, events_var, events_minmax)
 
 
 @kernel
-def point_add(kind, what, heads, base, size, time, x):
+def point_add(kind: int, what: int, heads: Floats, base: int, size: int, time: float, x: float) -> None:
     """Write the value x of moment `time` into one point."""
     if kind == FOREVER:
         add(what, heads, base, x)
     elif kind == LAST:
         heads[base] = x
     elif kind == FIRST:
-        if heads[base] != heads[base]:  # noqa: PLR0124  (missing)
+        if heads[base] != heads[base]:  # missing
             heads[base] = x
     elif kind == LAG:
         for j in range(size - 1, 0, -1):
@@ -139,33 +225,44 @@ def point_add(kind, what, heads, base, size, time, x):
 
 
 @kernel
-def point_read(kind, heads, base, size, time):
+def point_read(kind: int, heads: Floats, base: int, size: int, time: float) -> float:
     """Return the reading of one point, of forever windows apart."""
     if kind == LAG:
-        return heads[base + size - 1]
+        return float(heads[base + size - 1])
     if kind == SINCE:
         seen = heads[base]
-        return max(time - seen, 0.0) / 1000.0 if seen == seen else np.nan  # noqa: PLR0124  (not missing)
-    return heads[base]
+        return max(time - seen, 0.0) / 1000.0 if seen == seen else np.nan  # not missing
+    return float(heads[base])
 
 
 @kernel(signature="void(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, i8[::1], f8[:,::1], i8)")
-def points(rows, reads, flags, times, values, heads, stride, spec, out, end):
+def points(
+    rows: Ints,
+    reads: Ints,
+    flags: Bytes,
+    times: Ints,
+    values: Floats,
+    heads: Floats,
+    stride: int,
+    spec: Ints,
+    out: Floats,
+    end: int,
+) -> None:
     """Bring rows 0 .. end through one point.
 
     Parameters
     ----------
     spec
-        (word in the key's heads, kind of point, kind of record, words, before, register, reading, register 2, reading 2).
-        A lag and since_last read before they write, as every `.before` does.
+        (word in the key's heads, kind of point, kind of record, words, before, register, reading, register 2,
+        reading 2). A lag and since_last read before they write, as every `.before` does.
     """
     kind = spec[1]
     size = spec[3]
-    first = spec[4] != 0 or kind == LAG or kind == SINCE  # noqa: PLR1714
+    first = spec[4] != 0 or kind == LAG or kind == SINCE
     for g in range(end):
         x = values[g]
         time = np.float64(times[g])
-        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
+        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # x == x: not missing
         if adds and not first:
             point_add(kind, spec[2], heads, rows[g] * stride + spec[0], size, time, x)
         if reads[g] >= 0 and (flags[g] & LOOK) != 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from stream_ml.kernels.jit import kernel
-from stream_ml.kernels.table import find, remove
+from stream_ml.kernels.table import find, hash_word, mix, remove
 
 # Columns of a record.
 KIND, ROW, STREAM, RECEIVED, TIME, WORD, ON, PAIR = range(8)
@@ -32,7 +32,7 @@ WAITING, ANSWERED, GIVEN_UP = 1, 2, 3
 L_WORD, L_KNOWN, L_SEQ, L_STATE = range(4)
 L_FRESH, L_DELAYED, L_HELD, L_DONE, L_ANSWERING = range(5)
 # Scalars of the state.
-HEAD, TAIL, LIVE, SLOTS, FREE, FREED, LFREE, LFREED, D_HEAD, D_TAIL, H_HEAD, H_TAIL, OLDEST, NOPS, RECORD = range(15)
+HEAD, TAIL, LIVE, SLOTS, FREE, FREED, LFREE, LFREED, D_HEAD, D_TAIL, H_HEAD, H_TAIL, OLDEST, NOPS, RECORD, FORESEEN = range(16)
 # Parameters.
 WAIT, HORIZON, DELAY, HAS_ID, HAS_LABEL, BY_ON, SILENCE, BUDGET = range(8)
 # Columns of a stream: newest event time seen, lateness, ahead.
@@ -341,6 +341,25 @@ def take_other(ops, streams, scalars, counters, records, i):
 
 
 @kernel
+def foresee(records, begin, end, ids, ring):
+    """Read what the next records will look for, so that it is near when they are taken; the sum is of no use.
+
+    The look-ups of one record do not wait for another's here, as they do in the join itself.
+    """
+    last = ids.shape[0] - 1
+    seen = 0
+    for i in range(begin, end):
+        at = mix(hash_word(0, records[i, WORD])) & last
+        seen += ids[at, 1]
+    for i in range(begin, end):
+        at = mix(hash_word(0, records[i, WORD])) & last
+        seq = ids[at, 1]
+        if seq > 0:
+            seen += ring[(seq - 1) & (ring.shape[0] - 1), R_STATE]
+    return seen
+
+
+@kernel
 def unheard(records, i, ids, labels, stacks, scalars, params):
     """Set a label aside that came in one record with an event seen before: a duplicate changes nothing."""
     if params[HAS_ID] == 0 or records[i, PAIR] == ALONE or records[i, KIND] == EVENT:
@@ -391,6 +410,7 @@ def join(
         scalars[LFREE] += 1
     scalars[LFREED] = 0
     scalars[NOPS] = 0
+    scalars[FORESEEN] = foresee(records, begin, min(begin + ops.shape[0], records.shape[0]), ids, ring)
     for i in range(begin, records.shape[0]):
         now = records[i, RECEIVED]
         scalars[RECORD] = i

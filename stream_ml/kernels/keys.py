@@ -1,4 +1,4 @@
-"""Keys to rows, and rows to records: finding a key's row, packing rows for a snapshot, laying them down again, forgetting.
+"""Keys to rows, and rows to records: finding a key's row, packing rows for a snapshot and laying them down, forgetting.
 
 Row 0 of every key space is empty for ever: it is what a reader of an unknown key sees.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stream_ml.kernels.arrays import Bytes, Floats, Ints
 from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.table import find_words, hash_words, remove_words
@@ -19,12 +20,12 @@ CLEAN, CHANGED = 0, 1
 
 
 @kernel
-def key_of(registers, words, keys, which, g, key):
+def key_of(registers: Floats, words: Ints, keys: Ints, which: int, g: int, key: Ints) -> bool:
     """Write the words of one key into `key`; False where a part of it is missing."""
     for j in range(keys.shape[1]):
         register = keys[which, j]
         x = registers[register, g]
-        if x != x:  # noqa: PLR0124  (missing)
+        if x != x:  # missing
             return False
         key[j] = words[register, g] if x != 0.0 else 0
     return True
@@ -35,8 +36,23 @@ def key_of(registers, words, keys, which, g, key):
     "i8[::1], f8[::1], f8[::1], i8[::1], i8, i8)"
 )
 def resolve(
-    registers, words, keys, roles, rows, reads, slots, stored, used, marks, free, heads, template, counts, begin, end
-):  # noqa: PLR0913
+    registers: Floats,
+    words: Ints,
+    keys: Ints,
+    roles: Bytes,
+    rows: Ints,
+    reads: Ints,
+    slots: Ints,
+    stored: Ints,
+    used: Bytes,
+    marks: Bytes,
+    free: Ints,
+    heads: Floats,
+    template: Floats,
+    counts: Ints,
+    begin: int,
+    end: int,
+) -> int:
     """Find the rows of each record's key; those that will write get one where there is none yet, and are marked.
 
     Parameters
@@ -100,12 +116,12 @@ def resolve(
 
 
 @kernel
-def kept(heads, base, slab, events, fields, cutoff):
+def kept(heads: Floats, base: int, slab: Floats, events: int, fields: int, cutoff: float) -> int:
     """Return how many of a window's records, its head tile included, are younger than its cutoff."""
     n = 0
     at_block = base if events != 0 else base + 1
     width = 2 if events != 0 else 1 + fields
-    block = np.int64(heads[at_block])
+    block = int(heads[at_block])
     if block >= 0:
         at = block + start_of(heads[at_block + 1]) * width
         for _ in range(length_of(heads[at_block + 1])):
@@ -118,7 +134,7 @@ def kept(heads, base, slab, events, fields, cutoff):
 
 
 @kernel(signature="i8(i8[::1], f8[::1], i8, f8[::1], i8[:,::1], f8[::1], i8[::1])")
-def measure(rows, heads, stride, slab, layout, cutoffs, sizes):
+def measure(rows: Ints, heads: Floats, stride: int, slab: Floats, layout: Ints, cutoffs: Floats, sizes: Ints) -> int:
     """Write into `sizes` how many numbers each row packs into; returns their sum."""
     total = 0
     for i in range(rows.shape[0]):
@@ -133,7 +149,7 @@ def measure(rows, heads, stride, slab, layout, cutoffs, sizes):
 
 
 @kernel(signature="void(i8[::1], f8[::1], i8, f8[::1], i8[:,::1], f8[::1], f8[::1])")
-def pack_rows(rows, heads, stride, slab, layout, cutoffs, out):
+def pack_rows(rows: Ints, heads: Floats, stride: int, slab: Floats, layout: Ints, cutoffs: Floats, out: Floats) -> None:
     """Write each row's windows into `out`: for each window how many records, then the records, oldest first."""
     to = 0
     for i in range(rows.shape[0]):
@@ -146,7 +162,7 @@ def pack_rows(rows, heads, stride, slab, layout, cutoffs, out):
             place = to
             to += 1
             n = 0
-            block = np.int64(heads[at_block])
+            block = int(heads[at_block])
             if block >= 0:
                 at = block + start_of(heads[at_block + 1]) * width
                 for _ in range(length_of(heads[at_block + 1])):
@@ -166,7 +182,17 @@ def pack_rows(rows, heads, stride, slab, layout, cutoffs, out):
 
 
 @kernel(signature="i8(i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], i8, i8[::1])")
-def unpack_rows(rows, heads, stride, slab, alloc, layout, packed, begin, place):
+def unpack_rows(
+    rows: Ints,
+    heads: Floats,
+    stride: int,
+    slab: Floats,
+    alloc: Ints,
+    layout: Ints,
+    packed: Floats,
+    begin: int,
+    place: Ints,
+) -> int:
     """Lay packed windows down into fresh rows; place[0] is where row `begin` starts in `packed` and is moved on.
 
     Returns the first row not done, because the slab ran out of room.
@@ -182,7 +208,7 @@ def unpack_rows(rows, heads, stride, slab, alloc, layout, packed, begin, place):
             fields = layout[w, FIELDS]
             width = 2 if events != 0 else 1 + fields
             at_block = base if events != 0 else base + 1
-            n = np.int64(packed[at])
+            n = int(packed[at])
             at += 1
             into_block = n if events != 0 else n - 1
             for _ in range(into_block):
@@ -197,11 +223,11 @@ def unpack_rows(rows, heads, stride, slab, alloc, layout, packed, begin, place):
                     heads[base + FRONT + j] = packed[at + 1 + j]
                 at += width
     place[0] = at
-    return rows.shape[0]
+    return int(rows.shape[0])
 
 
 @kernel(signature="void(i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1])")
-def clear_rows(rows, heads, stride, slab, alloc, layout):
+def clear_rows(rows: Ints, heads: Floats, stride: int, slab: Floats, alloc: Ints, layout: Ints) -> None:
     """Give the blocks of these rows back to the slab."""
     for i in range(rows.shape[0]):
         for w in range(layout.shape[0]):
@@ -211,12 +237,12 @@ def clear_rows(rows, heads, stride, slab, alloc, layout):
 
 
 @kernel
-def blank(heads, base, template, fixed):
+def blank(heads: Floats, base: int, template: Floats, fixed: int) -> bool:
     """Return whether the points of a row are those of an empty one (bit by bit, missing equal to missing)."""
     for j in range(fixed):
         a = heads[base + j]
         b = template[j]
-        if a != b and (a == a or b == b):  # noqa: PLR0124  (missing)
+        if a != b and (a == a or b == b):  # missing
             return False
     return True
 
@@ -226,9 +252,24 @@ def blank(heads, base, template, fixed):
     "i8[::1], i8[:,::1], f8[::1])"
 )
 def forget(
-    hand, steps, slots, stored, width, used, marks, free, counts, heads, template, fixed, slab, alloc, layout, cutoffs
-):  # noqa: PLR0913
-    """Move the clock hand over `steps` rows and drop those in which no window can still see anything; returns the hand."""
+    hand: int,
+    steps: int,
+    slots: Ints,
+    stored: Ints,
+    width: int,
+    used: Bytes,
+    marks: Bytes,
+    free: Ints,
+    counts: Ints,
+    heads: Floats,
+    template: Floats,
+    fixed: int,
+    slab: Floats,
+    alloc: Ints,
+    layout: Ints,
+    cutoffs: Floats,
+) -> int:
+    """Move the clock hand over `steps` rows, dropping those in which no window can see anything; returns the hand."""
     stride = template.shape[0]
     one = np.zeros(1, np.int64)
     for _ in range(steps):
@@ -258,7 +299,7 @@ def forget(
 
 
 @kernel(signature="void(i8[::1], i8, i8[::1], i8[::1], i8[::1])")
-def locate(words, width, slots, stored, rows):
+def locate(words: Ints, width: int, slots: Ints, stored: Ints, rows: Ints) -> None:
     """Find the rows of n keys, -1 where there is none."""
     for i in range(rows.shape[0]):
         row = find_words(slots, stored, width, words, i * width)
@@ -266,7 +307,9 @@ def locate(words, width, slots, stored, rows):
 
 
 @kernel(signature="void(i8[::1], i8, i8, i8[::1], i8[::1], u1[::1], f8[::1], f8[::1])")
-def settle(words, width, first, slots, stored, used, heads, template):
+def settle(
+    words: Ints, width: int, first: int, slots: Ints, stored: Ints, used: Bytes, heads: Floats, template: Floats
+) -> None:
     """Make fresh rows first, first + 1, … for n keys that have none (the tables have room)."""
     last = slots.shape[0] - 1
     stride = template.shape[0]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from stream_ml.kernels.arrays import Bytes, Floats, Ints
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.table import find_words
 
 
 @kernel(signature="void(f8[:,::1], i8[::1], i8[::1], i8[::1], f8[:,::1], i8)")
-def save(registers, which, places, slots, kept, first):
+def save(registers: Floats, which: Ints, places: Ints, slots: Ints, kept: Floats, first: int) -> None:
     """kept[slots[i], first + j] = registers[which[j], places[i]]."""
     for i in range(places.shape[0]):
         for j in range(which.shape[0]):
@@ -17,7 +18,7 @@ def save(registers, which, places, slots, kept, first):
 
 
 @kernel(signature="void(f8[:,::1], i8[::1], i8[::1], i8[::1], f8[:,::1], i8)")
-def load(registers, which, places, slots, kept, first):
+def load(registers: Floats, which: Ints, places: Ints, slots: Ints, kept: Floats, first: int) -> None:
     """registers[which[j], places[i]] = kept[slots[i], first + j]."""
     for i in range(places.shape[0]):
         for j in range(which.shape[0]):
@@ -25,7 +26,7 @@ def load(registers, which, places, slots, kept, first):
 
 
 @kernel(signature="void(f8[:,::1], i8[::1], i8[::1], f8[:,::1])")
-def gather(kept, slots, columns, out):
+def gather(kept: Floats, slots: Ints, columns: Ints, out: Floats) -> None:
     """out[i, j] = kept[slots[i], columns[j]]."""
     for i in range(slots.shape[0]):
         for j in range(columns.shape[0]):
@@ -33,7 +34,7 @@ def gather(kept, slots, columns, out):
 
 
 @kernel(signature="void(f8[:,::1], i8[::1], i8)")
-def blank(registers, which, rows):
+def blank(registers: Floats, which: Ints, rows: int) -> None:
     """Make the first `rows` of these registers missing."""
     for j in range(which.shape[0]):
         for g in range(rows):
@@ -45,8 +46,21 @@ def blank(registers, which, rows):
     "u1[::1], i8[::1], i8, i8)"
 )
 def look_up(
-    registers, words, own_keys, own_columns, keys, reads, roles, slots, stored, values, marks, counts, begin, end
-):  # noqa: PLR0913
+    registers: Floats,
+    words: Ints,
+    own_keys: Ints,
+    own_columns: Ints,
+    keys: Ints,
+    reads: Ints,
+    roles: Bytes,
+    slots: Ints,
+    stored: Ints,
+    values: Floats,
+    marks: Bytes,
+    counts: Ints,
+    begin: int,
+    end: int,
+) -> int:
     """Go through updates and look-ups of one table in order.
 
     Parameters
@@ -92,7 +106,7 @@ def look_up(
                 missing = False
                 for j in range(width):
                     x = registers[keys[i, j], g]
-                    if x != x:  # noqa: PLR0124  (missing)
+                    if x != x:  # missing
                         missing = True
                         break
                     key[j] = words[keys[i, j], g] if x != 0.0 else 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stream_ml.kernels.arrays import Bytes, Floats, Ints
 from stream_ml.kernels.jit import kernel
 
 MASK = (1 << 46) - 1
@@ -14,7 +15,7 @@ PRIME = 0x1003F
 
 
 @kernel
-def mix(h):
+def mix(h: int) -> int:
     """Return h with its high bits folded into the low ones (h < 2**46)."""
     h ^= h >> 23
     h = (h * PRIME) & MASK
@@ -23,7 +24,7 @@ def mix(h):
 
 
 @kernel
-def hash_word(h, word):
+def hash_word(h: int, word: int) -> int:
     """Return h after one int64 word: h = (h ^ lo32) * P; h = (h ^ hi32) * P  (mod 2**46)."""
     h = ((h ^ (word & 0xFFFFFFFF)) * PRIME) & MASK
     return ((h ^ ((word >> 32) & 0xFFFFFFFF)) * PRIME) & MASK
@@ -33,9 +34,9 @@ def hash_word(h, word):
 
 
 @kernel
-def find(table, word):
+def find(table: Ints, word: int) -> int:
     """Return the position of `word` in `table` [size, 2], or -1 - the free position where it would go."""
-    last = table.shape[0] - 1
+    last: int = table.shape[0] - 1
     at = mix(hash_word(0, word)) & last
     while table[at, 1] != 0:
         if table[at, 0] == word:
@@ -45,7 +46,7 @@ def find(table, word):
 
 
 @kernel
-def remove(table, at):
+def remove(table: Ints, at: int) -> None:
     """Empty position `at`, moving back the entries that probed past it."""
     last = table.shape[0] - 1
     hole = at
@@ -64,7 +65,7 @@ def remove(table, at):
 
 
 @kernel(signature="void(i8[:,::1], i8[:,::1])")
-def refill(old, new):
+def refill(old: Ints, new: Ints) -> None:
     """Put every entry of `old` [n, 2] into the empty `new` [m, 2]."""
     for i in range(old.shape[0]):
         if old[i, 1] != 0:
@@ -77,7 +78,7 @@ def refill(old, new):
 
 
 @kernel
-def hash_words(words, at, width):
+def hash_words(words: Ints, at: int, width: int) -> int:
     """Return the hash of words[at : at + width]."""
     h = 0
     for j in range(width):
@@ -86,12 +87,12 @@ def hash_words(words, at, width):
 
 
 @kernel
-def find_words(slots, stored, width, words, at):
+def find_words(slots: Ints, stored: Ints, width: int, words: Ints, at: int) -> int:
     """Return the row whose stored words equal words[at : at + width], or -1 - the free slot."""
-    last = slots.shape[0] - 1
+    last: int = slots.shape[0] - 1
     probe = hash_words(words, at, width) & last
     while slots[probe] != 0:
-        row = slots[probe] - 1
+        row: int = slots[probe] - 1
         j = 0
         while j < width and stored[row * width + j] == words[at + j]:
             j += 1
@@ -102,7 +103,7 @@ def find_words(slots, stored, width, words, at):
 
 
 @kernel
-def remove_words(slots, stored, width, row):
+def remove_words(slots: Ints, stored: Ints, width: int, row: int) -> None:
     """Take `row` out of the slots, moving back the entries that probed past it."""
     last = slots.shape[0] - 1
     hole = hash_words(stored, row * width, width) & last
@@ -121,7 +122,7 @@ def remove_words(slots, stored, width, row):
 
 
 @kernel(signature="void(i8[::1], i8[::1], u1[::1], i8, i8)")
-def refill_words(slots, stored, used, width, rows):
+def refill_words(slots: Ints, stored: Ints, used: Bytes, width: int, rows: int) -> None:
     """Put the used rows among the first `rows` into the empty `slots`."""
     last = slots.shape[0] - 1
     for row in range(rows):
@@ -136,16 +137,55 @@ def refill_words(slots, stored, used, width, rows):
 
 
 @kernel
-def hash_text(text, start, length):
-    """Return a 46-bit FNV-like hash of text[start : start + length]."""
+def hash_text(text: Bytes, start: int, length: int) -> int:
+    """Return a 46-bit FNV-like hash of text[start : start + length], four bytes at a time."""
     h = length
-    for i in range(start, start + length):
-        h = ((h ^ np.int64(text[i])) * PRIME) & MASK
+    i = start
+    end = start + length
+    while i + 4 <= end:
+        four = np.int64(text[i]) | np.int64(text[i + 1]) << 8
+        four |= np.int64(text[i + 2]) << 16 | np.int64(text[i + 3]) << 24
+        h = int(((h ^ four) * PRIME) & MASK)
+        h ^= h >> 29
+        i += 4
+    while i < end:
+        h = int(((h ^ np.int64(text[i])) * PRIME) & MASK)
+        i += 1
     return mix(h)
 
 
-@kernel(signature="i8(u1[::1], i8[::1], f8[::1], i8[::1], u1[::1], i8[:,::1], i8[::1], i8[::1], i8)")
-def intern(text, ends, codes, slots, arena, places, free, counts, begin):
+@kernel
+def foresee(text, ends, hashes, slots, places, begin, end):
+    """Hash texts begin .. end and read where they may stand, so that it is near; the sum is of no use."""
+    last = slots.shape[0] - 1
+    start = 0
+    if begin > 0:
+        start = ends[begin - 1] if ends[begin - 1] >= 0 else -1 - ends[begin - 1]
+    seen = 0
+    for i in range(begin, end):
+        stop = ends[i] if ends[i] >= 0 else -1 - ends[i]
+        h = hash_text(text, start, stop - start)
+        hashes[i - begin] = h
+        seen += slots[h & last]
+        start = stop
+    for i in range(end - begin):
+        code = slots[hashes[i] & last]
+        if code > 0:
+            seen += places[code - 1, 2]
+    return seen
+
+
+@kernel
+def same_text(text, start, arena, at, length):
+    """Return whether `length` bytes at `start` of text and at `at` of the arena are equal."""
+    j = 0
+    while j < length and arena[at + j] == text[start + j]:
+        j += 1
+    return j == length
+
+
+@kernel(signature="i8(u1[::1], i8[::1], f8[::1], i8[::1], u1[::1], i8[:,::1], i8[::1], i8[::1], i8[::1], i8)")
+def intern(text, ends, codes, slots, arena, places, free, counts, hashes, begin):
     """Give each text its code, a new one where it was not seen; returns how many texts were done.
 
     Parameters
@@ -157,31 +197,32 @@ def intern(text, ends, codes, slots, arena, places, free, counts, begin):
     slots, arena, places, free
         Table of codes + 1; bytes of all symbols; (start, length, hash) of each code; stack of free codes.
     counts
-        (codes ever given, free codes, arena bytes used, live symbols).
+        (codes ever given, free codes, arena bytes used, live symbols, no use).
+    hashes
+        Room for some hashes.
     begin
         The text to begin with. The kernel stops early when a table is full; the caller makes room and goes on.
     """
     last = slots.shape[0] - 1
+    ahead = hashes.shape[0]
     start = 0
     if begin > 0:
         start = ends[begin - 1] if ends[begin - 1] >= 0 else -1 - ends[begin - 1]
     for i in range(begin, ends.shape[0]):
+        if (i - begin) % ahead == 0:
+            counts[4] = foresee(text, ends, hashes, slots, places, i, min(i + ahead, ends.shape[0]))
         if ends[i] < 0:
             codes[i] = np.nan
             start = -1 - ends[i]
             continue
         length = ends[i] - start
-        h = hash_text(text, start, length)
+        h = hashes[(i - begin) % ahead]
         probe = h & last
         found = -1
         while slots[probe] != 0:
             code = slots[probe] - 1
             if places[code, 2] == h and places[code, 1] == length:
-                at = places[code, 0]
-                j = 0
-                while j < length and arena[at + j] == text[start + j]:
-                    j += 1
-                if j == length:
+                if same_text(text, start, arena, places[code, 0], length):
                     found = code
                     break
             probe = (probe + 1) & last
@@ -210,7 +251,7 @@ def intern(text, ends, codes, slots, arena, places, free, counts, begin):
 
 
 @kernel(signature="void(i8[::1], u1[::1], i8[:,::1], u1[::1], i8[::1])")
-def gather_text(codes, arena, places, out, ends):
+def gather_text(codes: Ints, arena: Bytes, places: Ints, out: Bytes, ends: Ints) -> None:
     """Copy the bytes of each code into `out`, one after the other; ends[i] is where text i ends."""
     at = 0
     for i in range(codes.shape[0]):
@@ -222,7 +263,7 @@ def gather_text(codes, arena, places, out, ends):
 
 
 @kernel(signature="void(u1[::1], i8[::1], u1[::1], u1[::1], i8[:,::1], i8[::1], i8[::1])")
-def sweep(live, slots, arena, fresh, places, free, counts):
+def sweep(live: Bytes, slots: Ints, arena: Bytes, fresh: Bytes, places: Ints, free: Ints, counts: Ints) -> None:
     """Forget the symbols that are not `live`: their codes become free, the live bytes move into `fresh`.
 
     `slots` must be empty; it is filled with the live codes. places[code, 1] is -1 for a free code.
@@ -250,7 +291,7 @@ def sweep(live, slots, arena, fresh, places, free, counts):
 
 
 @kernel(signature="void(i8[::1], i8[::1], i8[:,::1])")
-def resow(codes, slots, places):
+def resow(codes: Ints, slots: Ints, places: Ints) -> None:
     """Put these codes into the empty `slots`."""
     last = slots.shape[0] - 1
     for i in range(codes.shape[0]):

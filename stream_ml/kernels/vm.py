@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from stream_ml.kernels.arrays import Floats, Ints
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.math import cos, exp, log, log1p, sin
 from stream_ml.kernels.math import pow as power
@@ -35,7 +36,7 @@ TAU = 6.283185307179586
 
 
 @kernel
-def finite(x):
+def finite(x: float) -> float:
     """Return x, or missing where it is not finite."""
     if x - x == 0.0:
         return x
@@ -43,9 +44,9 @@ def finite(x):
 
 
 @kernel
-def arithmetic(op, a, b):
+def arithmetic(op: int, a: float, b: float) -> float:
     """Return a op b; missing where either is, where b is a zero divisor, where the result is not finite."""
-    if a != a or b != b:  # noqa: PLR0124  (missing)
+    if a != a or b != b:  # missing
         return np.nan
     if op == PLUS:
         r = a + b
@@ -61,9 +62,9 @@ def arithmetic(op, a, b):
 
 
 @kernel
-def compare(op, a, b):
+def compare(op: int, a: float, b: float) -> float:
     """Return whether a op b as 1.0 or 0.0; missing where either is."""
-    if a != a or b != b:  # noqa: PLR0124  (missing)
+    if a != a or b != b:  # missing
         return np.nan
     if op == LT:
         r = a < b
@@ -81,22 +82,22 @@ def compare(op, a, b):
 
 
 @kernel
-def logic(op, a, b):
+def logic(op: int, a: float, b: float) -> float:
     """Return the three-valued and, or: a known false (true) side decides, else missing wins."""
     decides = 0.0 if op == AND else 1.0
     if a == decides or b == decides:
         return decides
-    if a != a or b != b:  # noqa: PLR0124  (missing)
+    if a != a or b != b:  # missing
         return np.nan
     return 1.0 - decides
 
 
 @kernel
-def function(op, a):
+def function(op: int, a: float) -> float:
     """Return the function of one number; missing where it is not defined."""
     if op == MISSING:
-        return 0.0 if a == a else 1.0  # noqa: PLR0124
-    if a != a:  # noqa: PLR0124  (missing)
+        return 0.0 if a == a else 1.0
+    if a != a:  # missing
         return np.nan
     r = np.nan
     if op == NEG:
@@ -126,16 +127,16 @@ def function(op, a):
 
 
 @kernel
-def half_even(x, scale):
+def half_even(x: float, scale: float) -> float:
     """Return x * scale rounded half to even, divided by scale."""
     y = x * scale
-    if abs(y) >= EXACT or y != y:  # noqa: PLR0124
+    if abs(y) >= EXACT or y != y:
         return x
     return ((y + ROUNDER) - ROUNDER) / scale
 
 
 @kernel
-def local_ms(t, zone, transitions, offsets, bounds):
+def local_ms(t: int, zone: int, transitions: Ints, offsets: Ints, bounds: Ints) -> int:
     """Return the local time of t (epoch ms) in a zone: t plus the offset of the last transition not after it."""
     low = bounds[zone]
     high = bounds[zone + 1]
@@ -147,12 +148,12 @@ def local_ms(t, zone, transitions, offsets, bounds):
         else:
             high = middle
     if low == first:
-        return t + offsets[first]
-    return t + offsets[low - 1]
+        return t + int(offsets[first])
+    return t + int(offsets[low - 1])
 
 
 @kernel
-def month_of(days):
+def month_of(days: int) -> int:
     """Return the month, 1 to 12, of a day counted from 1970-01-01 (Howard Hinnant, civil_from_days)."""
     z = days + 719468
     era = z // 146097
@@ -164,11 +165,11 @@ def month_of(days):
 
 
 @kernel
-def calendar(op, a, zone, transitions, offsets, bounds):
+def calendar(op: int, a: float, zone: int, transitions: Ints, offsets: Ints, bounds: Ints) -> float:
     """Return a part of the local time of a (epoch ms); Monday is 0."""
-    if a != a or abs(a) >= EXACT:  # noqa: PLR0124  (missing)
+    if a != a or abs(a) >= EXACT:  # missing
         return np.nan
-    t = local_ms(np.int64(a), zone, transitions, offsets, bounds)
+    t = local_ms(int(a), zone, transitions, offsets, bounds)
     if op == HOUR:
         return np.float64((t // HOUR_MS) % 24)
     if op == WEEKDAY:
@@ -179,15 +180,15 @@ def calendar(op, a, zone, transitions, offsets, bounds):
 
 
 @kernel
-def choose(op, a, b, c):
+def choose(op: int, a: float, b: float, c: float) -> float:
     """Return the result of an instruction with up to three operands that may each be missing."""
     if op == FILL:
-        return a if a == a else b  # noqa: PLR0124
+        return a if a == a else b
     if op == WHEN:
-        if a != a:  # noqa: PLR0124  (missing)
+        if a != a:  # missing
             return np.nan
         return b if a == 1.0 else c
-    if a != a:  # noqa: PLR0124  (missing)
+    if a != a:  # missing
         return np.nan
     if op == CLIP:
         if a < b:
@@ -198,15 +199,15 @@ def choose(op, a, b, c):
     if op == SCALE:
         return finite(a / b)
     if op == BIN:
-        return (c if c == c else 0.0) + (1.0 if b <= a else 0.0)  # noqa: PLR0124
+        return (c if c == c else 0.0) + (1.0 if b <= a else 0.0)
     angle = finite(TAU * a / b)
-    if angle != angle:  # noqa: PLR0124
+    if angle != angle:
         return angle
     return sin(angle) if op == CYCLIC_SIN else cos(angle)
 
 
 @kernel(signature="void(i8[:,::1], f8[:,::1], i8[::1], i8[::1], i8[::1], i8)")
-def run(program, registers, transitions, offsets, bounds, rows):
+def run(program: Ints, registers: Floats, transitions: Ints, offsets: Ints, bounds: Ints, rows: int) -> None:
     """Carry out a program over the first `rows` columns of the registers.
 
     Parameters
@@ -239,7 +240,7 @@ def run(program, registers, transitions, offsets, bounds, rows):
         elif HOUR <= op <= MINUTE:
             for g in range(rows):
                 registers[dst, g] = calendar(op, registers[a, g], b, transitions, offsets, bounds)
-        elif op <= ABS or op == MISSING or op == CATEGORY:  # noqa: PLR1714
+        elif op <= ABS or op == MISSING or op == CATEGORY:
             for g in range(rows):
                 registers[dst, g] = function(op, float(registers[a, g]))
         else:

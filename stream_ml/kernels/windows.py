@@ -23,8 +23,10 @@ NONE = -1.0e18
 #: Words before the head record.
 FRONT = 5
 #: Columns of a group's `spans`: word in the key's heads, tile (ms), length (ms), shift (tiles), oldest tile that a reader
-#: may still ask for, before, then twice (register, reading), register -1 meaning none.
-AT, TILE, LENGTH, SHIFT, KEEP, BEFORE, OUT, READ, OUT2, READ2 = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+#: may still ask for, before, then twice (register, reading), register -1 meaning none; the length in tiles where it is whole, else 0.
+AT, TILE, LENGTH, SHIFT, KEEP, BEFORE, OUT, READ, OUT2, READ2, WHOLE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+#: Rows that are read ahead.
+AHEAD = 32
 #: Row flags.
 ADD, LOOK = 1, 2
 
@@ -63,6 +65,9 @@ def close(kind, fields, heads, base, slab, far):
 def push_head(kind, fields, heads, base, slab, alloc, oldest_kept):
     """Move the head tile into the block, drop tiles older than `oldest_kept`, and carry the closed fold on."""
     width = 1 + fields
+    if heads[base] < oldest_kept and heads[base + 1] < 0.0:
+        heads[base + 3] = NONE
+        return
     at = room(heads, base + 1, slab, alloc, width)
     slab[at] = heads[base]
     for j in range(fields):
@@ -153,12 +158,35 @@ def look(kind, fields, heads, base, slab, far, near, scratch):
 
 
 @kernel
+def foresee(fields, rows, heads, stride, slab, spans, begin, end):
+    """Read the windows of the next rows, so that they are near when their turn comes; the sum is of no use.
+
+    The reads of one row do not wait for another's here, as they do in the windows themselves.
+    """
+    seen = 0.0
+    for g in range(begin, end):
+        if rows[g] >= 0:
+            for s in range(spans.shape[0]):
+                seen += heads[rows[g] * stride + spans[s, AT]]
+    for g in range(begin, end):
+        if rows[g] >= 0:
+            for s in range(spans.shape[0]):
+                base = rows[g] * stride + spans[s, AT]
+                block = np.int64(heads[base + 1])
+                if block >= 0:
+                    seen += slab[block + start_of(heads[base + 2]) * (1 + fields)]
+    return seen
+
+
+@kernel
 def through(kind, fields, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
     """Bring rows begin .. end through the windows `spans`, writing at `rows` and reading at `reads`.
 
     Returns the first row not done, because the slab ran out of room.
     """
     for g in range(begin, end):
+        if (g - begin) % AHEAD == 0:
+            scratch[7] = foresee(fields, rows, heads, stride, slab, spans, g, min(g + AHEAD, end))
         if rows[g] < 0 and reads[g] < 0:
             continue
         if alloc[0] + alloc[63] > slab.shape[0]:
@@ -172,7 +200,10 @@ def through(kind, fields, rows, reads, flags, times, values, heads, stride, slab
             if adds and spans[s, BEFORE] == 0:
                 put(kind, fields, heads, base, slab, alloc, np.float64(tile), np.float64(spans[s, KEEP]), x)
             if looks:
-                far = floor_div(times[g] - spans[s, LENGTH], spans[s, TILE]) - spans[s, SHIFT]
+                if spans[s, WHOLE] > 0:
+                    far = tile - spans[s, WHOLE] - spans[s, SHIFT]
+                else:
+                    far = floor_div(times[g] - spans[s, LENGTH], spans[s, TILE]) - spans[s, SHIFT]
                 near = tile - spans[s, SHIFT]
                 seen = reads[g] * stride + spans[s, AT]
                 look(kind, fields, heads, seen, slab, np.float64(far), np.float64(near), scratch)

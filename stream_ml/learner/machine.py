@@ -1,4 +1,4 @@
-"""The learner as a machine: a tape of predictions and lessons through the model, examples through metrics and detectors."""
+"""The learner as a machine: predictions and lessons through the model, examples through metrics and detectors."""
 
 from __future__ import annotations
 
@@ -44,10 +44,21 @@ class LearnerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What a batch of examples gave: metrics that were due, and drifts as (detector, drift)."""
+    """What a batch of examples gave.
 
-    measured: list[Measured]
+    Parameters
+    ----------
+    measured
+        (example of the batch at which it was due, metric).
+    drifts
+        (detector, drift); a drift's index is an example of the batch.
+    before
+        How many examples were watched before the batch.
+    """
+
+    measured: list[tuple[int, Measured]]
     drifts: list[tuple[int, Drift]]
+    before: int
 
 
 class Learner:
@@ -65,13 +76,14 @@ class Learner:
         self.metrics = Metrics(spec.task, spec.monitor, len(spec.slices)) if spec.task != "features" else None
         self.detectors = [ADWIN(one) for one in spec.monitor.detectors] if spec.task != "features" else []
         self.count = 0
+        self.watched = 0
         self.learn_errors = 0
 
     def run(self, tape: Tape) -> tuple[Answers, NDArray[np.int64]]:
         """Predict and learn in order; returns the answers and, for each operation, the count of examples before it."""
-        before = self.count + np.cumsum(tape.learn, dtype=np.int64) - tape.learn
         if self.model is None:
-            return Answers(np.full(len(tape), np.nan)), before
+            return Answers(np.full(len(tape), np.nan)), np.full(len(tape), self.count)
+        before = self.count + np.cumsum(tape.learn, dtype=np.int64) - tape.learn
         answers = self.model.run(tape)
         self.count += int(tape.learn.sum())
         if answers.errors:
@@ -88,28 +100,44 @@ class Learner:
 
     def watch(self, y: F8, score: F8, predicted: F8, slices: Sequence[Sequence[str | None]]) -> Watched:
         """Measure examples in order and let the detectors see their errors."""
+        before = self.watched
+        self.watched += int(y.size)
         if self.metrics is None or not y.size:
-            return Watched([], [])
+            return Watched([], [], before)
         if self.spec.slices:
             groups = self.groups.numbers(slices)
         else:
             groups = np.zeros((y.size, 1), np.int64)
-        measured = self.metrics.update(y, score, predicted, groups)
+        counted = self.metrics.count
+        due = self.metrics.update(y, score, predicted, groups)
+        measured = list(zip(self._when(due, counted, y, score, predicted), due, strict=True))
+        if self.spec.task == "anomaly":
+            return Watched(measured, [], before)
         if self.spec.task == "regression":
             errors = np.abs(y - predicted)
-        elif self.spec.task == "anomaly":
-            return Watched(measured, [])
         else:
             errors = (y != predicted).astype(np.float64)
             errors[np.isnan(predicted)] = np.nan
         drifts = [(i, drift) for i, detector in enumerate(self.detectors) for drift in detector.update(errors)]
         drifts.sort(key=lambda pair: (pair[1].index, pair[0]))
-        return Watched(measured, drifts)
+        return Watched(measured, drifts, before)
+
+    def _when(self, due: list[Measured], counted: int, y: F8, score: F8, predicted: F8) -> list[int]:
+        """Return the examples at which metrics were due: those whose label and prediction are there count."""
+        if not due:
+            return []
+        told = score if self.spec.task == "anomaly" else predicted
+        there = ~(np.isnan(y) | np.isnan(told))
+        if self.spec.task == "binary":
+            there &= ~np.isnan(score)
+        places = np.flatnonzero(there)
+        return [int(places[one.count - counted - 1]) for one in due]
 
     def save(self) -> dict[str, Any]:
         """Return the state as named arrays and plain values."""
         return {
             "count": self.count,
+            "watched": self.watched,
             "learn_errors": self.learn_errors,
             "model": self.model.save() if self.model is not None else None,
             "groups": self.groups.save(),
@@ -120,6 +148,7 @@ class Learner:
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `save` returned."""
         self.count = int(state["count"])
+        self.watched = int(state["watched"])
         self.learn_errors = int(state["learn_errors"])
         if self.model is not None:
             self.model.load(state["model"])

@@ -89,8 +89,8 @@ class Answers:
 class Texts(Protocol):
     """The engine's symbol table: codes of texts, valid while the engine runs."""
 
-    def text(self, codes: NDArray[np.float64]) -> list[str]:
-        """Return the text of each code."""
+    def text(self, codes: NDArray[np.float64]) -> list[str | None]:
+        """Return the text of each code; None for NaN."""
 
     def code(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the code of each text, new ones where needed."""

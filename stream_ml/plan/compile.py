@@ -63,7 +63,7 @@ class Compiler:
         return [*p.features.served.values(), p.label, p.weight, p.when, *p.slices, *p.carry]
 
     def _find_streams(self) -> None:
-        """Number the streams: other events first, then tables."""
+        """Give the streams their numbers: other events first, then tables."""
         for window in windows(*self._roots()):
             source = window.args[0].source
             if source is not self.event and not is_label(source) and source not in self.others:
@@ -187,7 +187,7 @@ class Compiler:
         args = tuple(arg if expr.op == "lookup" and i == 0 else self._seen(arg) for i, arg in enumerate(expr.args))
         return Expr.build(expr.op, args, expr.place)
 
-    # --- what an outcome needs of its event ----------------------------------------------------------------------------
+    # --- what an outcome needs of its event --------------------------------------------------------------------------
 
     def _keep(self) -> None:
         """Mark the columns and look-ups of the event that outcomes read."""
@@ -226,7 +226,7 @@ class Compiler:
             column += len(mine)
         return KeepStep(tuple(raw), 0), steps
 
-    # --- the whole ------------------------------------------------------------------------------------------------------
+    # --- the whole ---------------------------------------------------------------------------------------------------
 
     def _field(self, name: str, expr: Any) -> Field:
         return Field(name, self.registers.of(expr), kind(expr).value)
@@ -360,7 +360,10 @@ class Compiler:
     def _silent(self, name: str, silence: Any) -> float | str | None:
         """Return what a label column is when silence stands for the label."""
         field = self.label.model_fields[name]  # type: ignore[union-attr]
-        value = silence[name] if name in silence else None if field.is_required() else field.get_default(call_default_factory=True)
+        if name in silence:
+            value = silence[name]
+        else:
+            value = None if field.is_required() else field.get_default(call_default_factory=True)
         value = getattr(value, "value", value)
         return value if value is None or isinstance(value, str) else float(value)
 

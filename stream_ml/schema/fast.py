@@ -327,6 +327,9 @@ def parse_times(raw: list[Any]) -> NDArray[np.float64]:
 
 
 def _mixed(raw: list[Any], out: NDArray[np.float64]) -> NDArray[np.float64]:
+    if set(map(type, raw)) == {int} and max(raw) <= LAST_MS and min(raw) >= -LAST_MS // 8:
+        whole = np.array(raw, np.int64)
+        return np.where(np.abs(whole) <= WATERSHED, whole * 1000, whole).astype(np.float64)
     texts = [index for index, value in enumerate(raw) if isinstance(value, str)]
     if texts:
         out[texts] = parse_times([raw[index] for index in texts])

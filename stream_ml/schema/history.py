@@ -22,7 +22,7 @@ from stream_ml.schema.fast import parse_times
 from stream_ml.schema.verdict import Bad, epoch_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
     from pydantic import BaseModel
@@ -100,13 +100,28 @@ def read(path: str | Path, model: type[BaseModel], received: str | None = None) 
 
 
 def _ndjson(path: Path, named: str | None) -> Iterator[Batch]:
-    first_row, clock = 0, _Clock(named or RECEIVED)
+    return given(lines(path), named, str(path))
+
+
+def given(parts: Iterable[list[bytes]], received: str | None = None, where: str = "the records") -> Iterator[Batch]:
+    """Take JSON records that are in memory as :func:`read` takes those of an NDJSON file.
+
+    Parameters
+    ----------
+    parts
+        The records, some at once.
+    received
+        As for :func:`read`.
+    where
+        What errors call them.
+    """
+    first_row, clock = 0, _Clock(received or RECEIVED)
     decoder: msgspec.json.Decoder[Any] | None = None
-    for values in lines(path):
+    for values in parts:
         if first_row == 0:
-            decoder = _received_decoder(named or RECEIVED)
+            decoder = _received_decoder(received or RECEIVED)
             if not _holds(decoder, values):
-                _require(named, path, "field", "its first record")
+                _require(received, where, "field", "its first record")
                 decoder = None
         if decoder is None:
             yield Batch(first_row, values, None, ())
@@ -190,7 +205,7 @@ def _parquet(path: Path, shape: Shape, named: str | None) -> Iterator[Batch]:
         first_row += len(values)
 
 
-def _require(named: str | None, path: Path, what: str, has: str) -> None:
+def _require(named: str | None, path: Path | str, what: str, has: str) -> None:
     if named is not None:
         cause = f"{path} has no {what} {named} to take the received time from"
         raise InputError(cause, f"Looked in: {has}")
@@ -252,6 +267,10 @@ class _Clock:
 
 def _moments(raw: list[Any]) -> NDArray[np.float64]:
     """Return raw received times as epoch ms, NaN where there is none."""
+    if raw and type(raw[0]) is int:
+        whole = _whole_numbers(raw)
+        if whole is not None:
+            return whole
     if all(type(value) is str for value in raw):
         moments = parse_times(raw)
         for index in np.flatnonzero(np.isnan(moments)).tolist():
@@ -265,6 +284,16 @@ def _moments(raw: list[Any]) -> NDArray[np.float64]:
             parsed[place] = _oddly_written(raw[texts[place]])
         moments[texts] = parsed
     return moments
+
+
+def _whole_numbers(raw: list[Any]) -> NDArray[np.float64] | None:
+    """Return raw times that are all integers and in range, None if one is not."""
+    try:
+        found = np.fromiter(raw, np.int64, len(raw)) if set(map(type, raw)) == {int} else np.zeros(0, np.int64)
+    except OverflowError:
+        return None
+    within = found.size > 0 and FIRST_MS <= int(found.min()) and int(found.max()) <= LAST_MS
+    return found.astype(np.float64) if within else None
 
 
 def _milliseconds(value: Any) -> float:

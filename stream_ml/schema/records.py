@@ -70,8 +70,21 @@ class Fed:
 
 @dataclass(frozen=True, slots=True)
 class Out:
-    """Records for one topic."""
+    """Records for one topic.
+
+    Parameters
+    ----------
+    keys
+        Key of each record, None where it has none.
+    blob
+        The records as lines of JSON, each ended by a line feed.
+    """
 
     topic: str
     keys: list[str | None]
-    values: list[bytes]
+    blob: bytes
+
+    @property
+    def values(self) -> list[bytes]:
+        """The records one by one."""
+        return self.blob.split(b"\n")[:-1]

@@ -1,6 +1,7 @@
 """The symbol table: each text a small code while the engine runs.
 
-Codes never leave the process: whatever is written down holds the text. Forgetting unused symbols is therefore invisible.
+Codes never leave the process: whatever is written down holds the text. Forgetting unused symbols is therefore
+invisible.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Symbols:
         self._flat: NDArray[np.int64] = reserve(3 << 12, np.int64)
         self._places: NDArray[np.int64] = self._flat[: 3 << 12].reshape(-1, 3)
         self._free = np.zeros(1 << 12, np.int64)
-        self._counts = np.zeros(4, np.int64)
+        self._counts = np.zeros(5, np.int64)
+        self._ahead = np.zeros(32, np.int64)
         self._swept = 0
         self._hashes: dict[int, int] = {}
 
@@ -70,7 +72,7 @@ class Symbols:
         done = 0
         while done < len(texts):
             done = table.intern(
-                raw, ends, codes, self._slots, self._arena, self._places, self._free, self._counts, done
+                raw, ends, codes, self._slots, self._arena, self._places, self._free, self._counts, self._ahead, done
             )
             if done < len(texts):
                 self._grow(raw.size)
@@ -124,6 +126,8 @@ class Symbols:
         self._swept = int(self._counts[3])
 
     def _texts(self, codes: NDArray[np.int64]) -> list[str]:
+        if not codes.size:
+            return []
         size = int(self._places[codes, 1].sum())
         out = np.empty(size + 1, np.uint8)
         ends = np.empty(codes.size, np.int64)

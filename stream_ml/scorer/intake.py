@@ -86,16 +86,22 @@ class Intake:
         taken = Taken(fed, np.zeros((0, COLUMNS), np.int64))
         parts: list[I8] = []
         orders: list[I8] = []
+        readable = _readable(fed)
         for number, name in enumerate(fed.names):
             streams = [stream for stream in self._streams if stream.topic == name]
             if not streams:
                 continue
-            whole = len(fed.names) == 1
-            at = np.arange(len(fed), dtype=np.int64) if whole else np.flatnonzero(fed.topics == number)
+            whole = len(fed.names) == 1 and not fed.bad
+            at = np.arange(len(fed), dtype=np.int64) if whole else np.flatnonzero((fed.topics == number) & readable)
             values = fed.values if whole else [fed.values[i] for i in at.tolist()]
             for part, order in self._topic(taken, streams, at, values):
                 parts.append(part)
                 orders.append(order)
+        if fed.bad:
+            taken.refused += [(bad.index, 0, bad) for bad in fed.bad]
+            part, order = self._ticks(taken, np.array([bad.index for bad in fed.bad], np.int64))
+            parts.append(part)
+            orders.append(order)
         if parts:
             records, order = np.concatenate(parts), np.concatenate(orders)
             if not _ascending(order):
@@ -233,6 +239,13 @@ def _fields(stream: Stream, spec: ScorerSpec) -> tuple[tuple[str, ...], tuple[st
         wanted += spec.join.on if spec.join.on is not None else (spec.streams[0].id or "",)
     present = stream.present
     return tuple(dict.fromkeys(name for name in wanted if name)), present
+
+
+def _readable(fed: Fed) -> NDArray[np.bool_]:
+    """Return which records the source itself could read."""
+    readable = np.ones(len(fed), np.bool_)
+    readable[[bad.index for bad in fed.bad]] = False
+    return readable
 
 
 def _rank(role: str, on: tuple[str, ...] | None) -> int:

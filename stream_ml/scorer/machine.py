@@ -68,8 +68,8 @@ class Batch:
 class Scorer:
     """Decode, features and join of one partition.
 
-    Order of calls: :meth:`take` with the records of a turn, then :meth:`batches`; the caller scores each batch before it
-    asks for the next.
+    Order of calls: :meth:`take` with the records of a turn, then :meth:`batches`; the caller scores each batch before
+    it asks for the next.
     """
 
     def __init__(self, spec: ScorerSpec, symbols: Symbols, capacity: int = CAPACITY) -> None:
@@ -103,8 +103,8 @@ class Scorer:
             store.make_room()
             marks = self.marks()
             begin = join.join(
-                records, begin, store.ops, store.ring, store.ids, store.waiting, store.early, store.labels, store.queues,
-                store.stacks, store.streams, store.scalars, store.params, store.counters,
+                records, begin, store.ops, store.ring, store.ids, store.waiting, store.early, store.labels,
+                store.queues, store.stacks, store.streams, store.scalars, store.params, store.counters,
             )  # fmt: skip
             count = int(store.scalars[join.NOPS])
             if count:
@@ -147,7 +147,8 @@ class Scorer:
             row = int(ops[at, join.OP_ROW])
             order = int(taken.orders[ops[at, join.OP_RECORD]])
             if kinds[at] == join.OP_UNMATCHED:
-                batch.unmatched.append((order, self.origins.pop(row, None) or self._origin(taken, fresh[row])))
+                origin = self.origins.pop(row) if row in self.origins else self._origin(taken, fresh[row])
+                batch.unmatched.append((order, origin))
             else:
                 batch.ahead.append((order, int(ops[at, join.OP_STREAM]), row))
         return batch
@@ -155,7 +156,8 @@ class Scorer:
     def _asked(self, events: I8) -> NDArray[np.bool_]:
         if self.spec.when < 0:
             return np.ones(events.size, np.bool_)
-        return self.features.registers[self.spec.when, events] == 1.0
+        wanted: NDArray[np.bool_] = self.features.registers[self.spec.when, events] == 1.0
+        return wanted
 
     def _outcomes(self, batch: Batch, outcomes: I8, slots: I8) -> None:
         """Keep the outcomes that give an example: asked for, and with a target."""

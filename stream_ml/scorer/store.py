@@ -39,7 +39,7 @@ class Store:
         self.label_values = np.full((1024, max(self.label_columns, 1)), np.nan)
         self.queues = np.zeros((2, 1024), np.int64)
         self.stacks = np.zeros((4, 8 * capacity), np.int64)
-        self.scalars = np.zeros(15, np.int64)
+        self.scalars = np.zeros(16, np.int64)
         self.counters = np.zeros(len(join.COUNTERS), np.int64)
         self.streams = np.zeros((max(stream.number for stream in spec.streams) + 1, 3), np.int64)
         self.streams[:, join.S_NEWEST] = join.NOTHING

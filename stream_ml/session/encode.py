@@ -26,10 +26,9 @@ def _struct(name: str, fields: Sequence[str], *, defaults: Sequence[str] = ()) -
     return msgspec.defstruct(name, made, rename=plain, omit_defaults=True, gc=False, kw_only=False)
 
 
-def lines(structs: Iterable[Any]) -> list[bytes]:
-    """Return each as one line of JSON."""
-    found = list(structs)
-    return _ENCODER.encode_lines(found).split(b"\n")[:-1] if found else []
+def lines(structs: Iterable[Any]) -> bytes:
+    """Return each as one line of JSON, ended by a line feed."""
+    return _ENCODER.encode_lines(list(structs))
 
 
 def encode(record: dict[str, Any]) -> bytes:
@@ -71,7 +70,7 @@ class Encoder:
     def predictions(
         self, head: Sequence[Sequence[Any]], counts: Sequence[int], features: list[Any] | None,
         carry: dict[str, Sequence[Any]], late: Sequence[bool],
-    ) -> list[bytes]:  # fmt: skip
+    ) -> bytes:  # fmt: skip
         """Return predictions: `head` holds id to answer by columns, `counts` the model's examples."""
         versions = list(zip(repeat(self.lineage), counts))  # noqa: B905  (one side never ends)
         tail = [carry[field.name] for field in self._carry]
@@ -82,7 +81,7 @@ class Encoder:
     def examples(
         self, head: Sequence[Sequence[Any]], counts: Sequence[int], features: list[Any] | None,
         slices: Sequence[Sequence[Any]],
-    ) -> list[bytes]:  # fmt: skip
+    ) -> bytes:  # fmt: skip
         """Return examples: `head` holds id to score by columns."""
         versions = list(zip(repeat(self.lineage), counts))  # noqa: B905  (one side never ends)
         n = len(versions)

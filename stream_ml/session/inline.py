@@ -84,7 +84,7 @@ class Inline:
         back[order] = np.arange(order.size)
         mine = back[: asked.size]
         scored = Scored(
-            asked, answers.score[mine], np.zeros(0), before[mine], examples, target, weight, Watched([], [])
+            asked, answers.score[mine], np.zeros(0), before[mine], examples, target, weight, Watched([], [], 0)
         )
         self._decide(scored, answers, mine)
         self._keep(batch, scored)

@@ -72,7 +72,7 @@ def digest_of(out: Sequence[Out]) -> int:
     seen = xxhash.xxh64()
     for one in out:
         seen.update(one.topic.encode())
-        seen.update(b"\n".join(one.values))
+        seen.update(one.blob)
     return seen.intdigest()
 
 

@@ -40,7 +40,8 @@ class Outputs:
         self._symbols: Symbols = inline.scorer.symbols
         self._spec = inline.scorer.spec
         self._features, self._store = features or inline.learner.spec.task == "features", store_features
-        self._out: dict[str, tuple[list[Any], list[bytes]]] = {kind: ([], []) for kind in KINDS}
+        self._out: dict[str, tuple[list[Any], list[bytes]]] = {}
+        self._begin()
         self._dead: list[tuple[tuple[int, int], bytes]] = []
         self.dead: dict[str, int] = {}
         self.alarms = 0
@@ -49,13 +50,22 @@ class Outputs:
     def take(self) -> tuple[Out, ...]:
         """Return what was collected, and begin anew; dead letters stand in the order of the records."""
         self._dead.sort(key=lambda one: one[0])
-        self._out["dead"] = ([None] * len(self._dead), [letter for _, letter in self._dead])
+        for _, letter in self._dead:
+            self._write("dead", letter)
         self._dead = []
         found = tuple(
-            Out(f"{self._name}.{kind}", keys, values) for kind, (keys, values) in self._out.items() if values
+            Out(f"{self._name}.{kind}", keys, b"".join(blobs)) for kind, (keys, blobs) in self._out.items() if keys
         )
-        self._out = {kind: ([], []) for kind in KINDS}
+        self._begin()
         return found
+
+    def _begin(self) -> None:
+        self._out = {kind: ([], []) for kind in KINDS}
+
+    def _write(self, kind: str, record: bytes) -> None:
+        keys, blobs = self._out[kind]
+        keys.append(None)
+        blobs.append(record + b"\n")
 
     # --- dead letters -----------------------------------------------------------------------------------------------
 
@@ -137,9 +147,9 @@ class Outputs:
         late = (ops[at, join.OP_LATE] != 0).tolist()
         head = [places, ids, keys, times, *self._answer(scored)]
         made = self._encoder.predictions(head, scored.counts.tolist(), features, carry, late)
-        to_keys, to_values = self._out["predictions"]
-        to_keys.extend(ids)
-        to_values.extend(made)
+        keys_out, blobs = self._out["predictions"]
+        keys_out.extend(ids)
+        blobs.append(made)
 
     def _event_values(self, batch: Batch, one: Field, source: I8, at: I8 | None = None) -> list[Any]:
         """Return a column of the events' own records; texts as they were decoded, without a look at the symbols."""
@@ -190,9 +200,9 @@ class Outputs:
             values(score, "float", symbols),
         ]  # fmt: skip
         counts = kept[:, own + VERSION].astype(np.int64).tolist()
-        to_keys, to_values = self._out["examples"]
-        to_keys.extend(ids)
-        to_values.extend(self._encoder.examples(head, counts, features, slices))
+        keys_out, blobs = self._out["examples"]
+        keys_out.extend(ids)
+        blobs.append(self._encoder.examples(head, counts, features, slices))
 
     def _ids(self, seqs: I8) -> list[Any]:
         ring = self._scorer.store.ring
@@ -203,37 +213,26 @@ class Outputs:
         return values(words(word), self._spec.id.kind, self._symbols)
 
     def _alarms(self, batch: Batch, scored: Scored) -> None:
-        watched = scored.watched
-        lineage = self._encoder.lineage
-        monitor = self._inline.learner.spec.monitor
-        keys, lines_ = self._out["alarms"]
-        measured_before = self._inline.learner.metrics.count - scored.examples.size if watched.drifts else 0  # type: ignore[union-attr]
+        watched, detectors = scored.watched, self._inline.learner.spec.monitor.detectors
         for detector, drift in watched.drifts:
             at = scored.examples[drift.index]
             slot = batch.ops[at, join.OP_SLOT]
             count = int(self._scorer.store.kept[slot, self._scorer.store.own + VERSION])
+            alarm = {
+                "what": "error",
+                "detector": repr(detectors[detector]),
+                "since": watched.before + drift.index + 1 - drift.kept,
+                "at": int(batch.ops[at, join.OP_MOMENT]),
+                "from": drift.mean_before,
+                "to": drift.mean_after,
+                "confidence": 1.0 - detectors[detector].delta,
+                "version": [self._encoder.lineage, count],
+            }
             self.alarms += 1
-            keys.append(None)
-            spec = monitor.detectors[detector]
-            lines_.append(
-                encode(
-                    {
-                        "what": "error",
-                        "detector": repr(spec),
-                        "since": measured_before + drift.index + 1 - drift.kept,
-                        "at": int(batch.ops[at, join.OP_MOMENT]),
-                        "from": drift.mean_before,
-                        "to": drift.mean_after,
-                        "confidence": 1.0 - spec.delta,
-                        "version": [lineage, count],
-                    }
-                )
-            )
-        keys, lines_ = self._out["metrics"]
-        at_ms = int(batch.ops[scored.examples[-1], join.OP_MOMENT]) if watched.measured else 0
-        for one in watched.measured:
-            keys.append(None)
-            lines_.append(encode(self.metric(one, at_ms)))
+            self._write("alarms", encode(alarm))
+        for index, one in watched.measured:
+            moment = int(batch.ops[scored.examples[index], join.OP_MOMENT])
+            self._write("metrics", encode(self.metric(one, moment)))
 
     def metric(self, one: Any, at_ms: int) -> dict[str, Any]:
         """Return a metric record."""

@@ -221,6 +221,7 @@ class Session:
         blobs: Iterable[bytes],
         entries: Iterable[bytes],
         read: Callable[[journal.Fed], Run],
+        **options: Any,
     ) -> Session:
         """Return the session as it stood after the last journal entry.
 
@@ -232,13 +233,15 @@ class Session:
             Journal entries in order; those that the snapshot holds already are left out.
         read
             Reads the records of a run again from its source.
+        options
+            As the session that stopped was made with.
 
         Raises
         ------
         CorruptError
             When a checksum does not hold, an entry is missing, or a source no longer holds what was fed.
         """
-        session = cls(pipeline) if manifest is None else cls.restore(pipeline, manifest, blobs)
+        session = cls(pipeline, **options) if manifest is None else cls.restore(pipeline, manifest, blobs, **options)
         for raw in entries:
             entry = journal.read_entry(raw)
             if entry.number <= session.number:

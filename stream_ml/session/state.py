@@ -24,7 +24,8 @@ SLICE = 50_000
 class State:
     """Packs a scorer's state into parts and lays parts down.
 
-    A part is a dict of arrays with its own list of texts. The last part, "join", is always there and holds what is small.
+    A part is a dict of arrays with its own list of texts. The last part, "join", is always there and holds what is
+    small.
     """
 
     def __init__(self, scorer: Scorer, symbols: Symbols) -> None:
@@ -87,7 +88,8 @@ class State:
         seqs = np.arange(int(store.scalars[join.TAIL]), int(store.scalars[join.HEAD]), dtype=np.int64)
         if everything:
             return seqs
-        return seqs[store.ring[seqs & (store.ring.shape[0] - 1), join.R_DIRTY] != 0]
+        dirty: I8 = seqs[store.ring[seqs & (store.ring.shape[0] - 1), join.R_DIRTY] != 0]
+        return dirty
 
     def _ring_part(self, seqs: I8) -> dict[str, Any]:
         store = self._scorer.store
@@ -144,7 +146,8 @@ class State:
     def _queue(self, row: int, tail: int, head: int) -> I8:
         store = self._scorer.store
         at = np.arange(int(store.scalars[tail]), int(store.scalars[head]), dtype=np.int64)
-        return store.queues[row, at & (store.queues.shape[1] - 1)]
+        queued: I8 = store.queues[row, at & (store.queues.shape[1] - 1)]
+        return queued
 
     # --- in ---------------------------------------------------------------------------------------------------------
 

@@ -207,9 +207,9 @@ def test_status_of_a_file(tmp_path: Path) -> None:
         (("consume", "t", "--from", "now", "--on", "sqlite:///x.db"), Exit.USER, "--from now is not known. Write"),
         (("consume", "t", "--format", "xml", "--on", "sqlite:///x.db"), Exit.USER, "--format xml is not known. Write"),
         (("consume", "t", "-f", "--format", "csv", "--on", "sqlite:///x.db"), Exit.USER, "--follow never ends, and"),
-        (("produce", "t", "none.ndjson", "--on", "sqlite:///x.db"), Exit.USER, "There is no file none.ndjson. Check"),
+        (("produce", "t", "none.ndjson", "--on", "sqlite:///x.db"), Exit.USER, "none.ndjson does not exist. Check the name"),
         (("produce", "t", "bad.parquet", "--on", "sqlite:///x.db"), Exit.USER, "bad.parquet is not a Parquet file"),
-        (("produce", "t", "bad.gz", "--on", "sqlite:///x.db"), Exit.USER, "bad.gz cannot be read (Not a gzipped file"),
+        (("produce", "t", "cut.gz", "--on", "sqlite:///x.db"), Exit.USER, "cut.gz ends in the middle of its gzip data"),
         (("produce", "t", "-", "--on", "sqlite:///gone/x.db"), Exit.USER, "There is no folder gone. Make it: mkdir"),
         (("produce", "t", "-", "--durable", "half", "--on", "sqlite:///x.db"), Exit.USER, "The setting durable = 'ha"),
         (("status", "--on", "sqlite:///none.db"), Exit.USER, "There is no file none.db. Produce into it"),
@@ -218,8 +218,9 @@ def test_status_of_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line_and_a_code(tmp_path: Path, arguments: tuple[str, ...], code: Exit, text: str) -> None:
-    for name in ("bad.db", "bad.parquet", "bad.gz"):
+    for name in ("bad.db", "bad.parquet"):
         (tmp_path / name).write_bytes(b"nothing that it should be " * 100)
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(os.urandom(1_000))[:500])
     (tmp_path / "there").mkdir()
     assert complaint(ran(*arguments, cwd=tmp_path, stdin=b"{}\n"), code).startswith(text)
 

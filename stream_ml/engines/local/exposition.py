@@ -54,11 +54,13 @@ class Exposition:
         for name, (key, text) in _COUNTERS.items():
             yield self._counter(name, text, (), {(): stats[key]})
         yield self._counter("dead_letters", "Refused records by reason", ("reason",), _by(stats["dead"]))
-        fates = {(fate,): stats[key] for fate, key in _FATES.items()}
+        fates = _by({fate: stats[fate] for fate in _FATES})
         yield self._counter("labels", "Labels by what became of them", ("fate",), fates)
         yield self._gauge("pending", "Events that wait for their label", (), {(): stats["pending"]})
         yield self._gauge("model_version", "Examples that the model has learned", (), {(): stats["version"][1]})
-        quality = {(one["name"], _slice(one["slice"]), one["window"]): one["value"] for one in session.quality()}
+        quality: dict[tuple[str, ...], float | None] = {
+            (one["name"], _slice(one["slice"]), one["window"]): one["value"] for one in session.quality()
+        }
         yield self._gauge("quality", "Prequential quality", ("name", "slice", "window"), quality)
         yield self._gauge("lag_rows", "Rows of the log that are not read yet", (), {(): self._lag})
 
@@ -87,10 +89,7 @@ _COUNTERS = {
     "duplicates": ("duplicate", "Duplicate events"),
     "alarms": ("alarms", "Alarms"),
 }
-_FATES = {
-    name: name
-    for name in ("joined", "again", "held", "idle", "unmatched", "silence", "dropped", "given_up", "no_target")
-}
+_FATES = ("joined", "again", "held", "idle", "unmatched", "silence", "dropped", "given_up", "no_target")
 
 
 def _told(session: Session) -> dict[str, Any]:

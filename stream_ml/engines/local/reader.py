@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_ml.client.log import Log, Part, now_ms
 from stream_ml.schema.records import Run
@@ -100,8 +101,22 @@ def _run(first: int, part: Part, cap: int) -> Run:
         end=part.end,
         cap=cap,
         topics=topics,
-        offsets=np.array(offsets, np.int64),
-        received=np.array(received, np.int64),
-        keys=[key if key is None else key.encode() for key in keys],
+        offsets=_rising(offsets),
+        received=_constant(received),
+        keys=keys if set(keys) == {None} else [key if key is None else key.encode() for key in keys],
         values=values,
     )
+
+
+def _rising(rows: tuple[int, ...]) -> NDArray[np.int64]:
+    """Make an array of row numbers, which rise; mostly without a gap."""
+    if rows[-1] - rows[0] == len(rows) - 1:
+        return np.arange(rows[0], rows[-1] + 1, dtype=np.int64)
+    return np.fromiter(rows, np.int64, len(rows))
+
+
+def _constant(received: tuple[int, ...]) -> NDArray[np.int64]:
+    """Make an array of received times, which never fall; mostly they are of one transaction."""
+    if received[0] == received[-1]:
+        return np.full(len(received), received[0], np.int64)
+    return np.fromiter(received, np.int64, len(received))

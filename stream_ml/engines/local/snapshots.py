@@ -57,12 +57,14 @@ class Snapshots:
 
     def finish(self) -> None:
         """Keep what came since the last snapshot: a clean stop."""
-        while self.packing:
-            self.step()
+        self._drain()
         if self._kept != self._session.number:
             self._begin()
-            while self.packing:
-                self.step()
+            self._drain()
+
+    def _drain(self) -> None:
+        while self._work is not None:
+            self.step()
 
     def _begin(self) -> None:
         entry = self._session.number

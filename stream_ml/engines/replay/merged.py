@@ -1,0 +1,75 @@
+"""Sources merged by received time, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from stream_ml.engines.replay.sources import Source
+from stream_ml.schema.records import Run
+
+
+def turns(sources: Sequence[Source], limit: int) -> Iterator[list[Run]]:
+    """Yield the runs of one turn after the other, at most `limit` records each.
+
+    Records come in the order (received, rank of the topic, number of the source, row). A source's records that were
+    not read yet are no earlier than the last one that was: the first source to run dry holds the others back there,
+    until its next batch is read. So one batch a source is in memory. A record's offset is its row; where a topic has
+    several sources, its place in the order in which they are merged.
+
+    Parameters
+    ----------
+    sources
+        In the order that counts among records of one moment and rank.
+    limit
+        Most records of a turn.
+    """
+    shared = {source.topic: 0 for i, source in enumerate(sources) if source.topic in [s.topic for s in sources[:i]]}
+    while True:
+        live = [source for source in sources if source.fill()]
+        if not live:
+            return
+        counts = _safe(live)
+        while total := sum(counts):
+            part = counts if total <= limit else _earliest(live, counts, limit)
+            runs = [source.take(n) for source, n in zip(live, part, strict=True) if n]
+            for topic in shared:
+                runs, shared[topic] = _numbered(runs, topic, shared[topic])
+            yield runs
+            counts = [count - n for count, n in zip(counts, part, strict=True)]
+
+
+def _numbered(runs: list[Run], topic: str, first: int) -> tuple[list[Run], int]:
+    """Number the records of one topic in merged order from `first` on; also return the number after the last."""
+    mine = [i for i, run in enumerate(runs) if run.topics[0] == topic]
+    if not mine:
+        return runs, first
+    order = np.argsort(np.concatenate([runs[i].received for i in mine]), kind="stable")
+    offsets = np.empty(order.size, np.int64)
+    offsets[order] = first + np.arange(order.size)
+    ends = np.cumsum([len(runs[i].values) for i in mine])
+    found = list(runs)
+    for i, part in zip(mine, np.split(offsets, ends[:-1]), strict=True):
+        found[i] = replace(runs[i], offsets=part)
+    return found, first + order.size
+
+
+def _safe(live: Sequence[Source]) -> list[int]:
+    """Return how many records of each source nothing unread can precede."""
+    moment, rank, number = min((int(source.waiting[-1]), source.rank, i) for i, source in enumerate(live))
+    return [
+        int(np.searchsorted(source.waiting, moment, "right" if (source.rank, i) <= (rank, number) else "left"))
+        for i, source in enumerate(live)
+    ]
+
+
+def _earliest(live: Sequence[Source], counts: Sequence[int], limit: int) -> list[int]:
+    """Return how many of each source's first `counts` records are among the first `limit` of all."""
+    received = np.concatenate([source.waiting[:n] for source, n in zip(live, counts, strict=True)])
+    number = np.repeat(np.arange(len(live)), counts)
+    rank = np.array([source.rank for source in live])[number]
+    order = np.lexsort((number, rank, received))
+    counted: list[int] = np.bincount(number[order[:limit]], minlength=len(live)).tolist()
+    return counted

@@ -12,6 +12,7 @@ from stream_ml.cli.ready import settle
 from stream_ml.engines.replay import replay as run_replay
 from stream_ml.errors import UsageError
 from stream_ml.language.loader import load
+from stream_ml.schema.blocks import reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ def replay(typed: Replay, *, as_json: bool) -> None:
     history = pairs(typed.files, "TOPIC=FILE")
     received = pairs(typed.received, "TOPIC=COLUMN")
     pipeline = load(typed.pipeline)
+    for file in history.values():
+        with reading(Path(file)):
+            Path(file).open("rb").close()
     settle()
     with progress_bar(f"replay {pipeline.name}") as bar:
         done = run_replay(

@@ -12,6 +12,7 @@ from types import FrameType
 from stream_ml.cli.address import settings_and_path
 from stream_ml.cli.console import Bar, progress_bar, tell, write_json
 from stream_ml.cli.ready import settle
+from stream_ml.client.database import Access, require_place
 from stream_ml.engines.local.worker import Carried, End, Watcher, Worker
 from stream_ml.language.loader import load
 from stream_ml.session.session import Session
@@ -39,6 +40,7 @@ def run(typed: RunCommand, *, as_json: bool) -> None:
     """
     settings, path = settings_and_path(typed.on, durable=typed.durable, metrics_port=typed.metrics_port)
     pipeline = load(typed.pipeline)
+    require_place(path, Access.WRITE)
     settle()
     with progress_bar(f"run {pipeline.name}") as bar:
         watchers = [_progress(bar)]

@@ -74,7 +74,7 @@ def open_database(
         Missing, not openable, locked, failing, damaged or newer than this package.
     """
     require_sqlite(apsw.sqlite_lib_version())
-    _require_place(path, access)
+    require_place(path, access)
     name, flags = _how(path, access)
     connection: apsw.Connection | None = None
     try:

@@ -28,6 +28,7 @@ from stream_ml.schema.symbols import Symbols
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 U1 = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
 ADD, LOOK = 1, 2
 #: Rows that the clock hand of forgetting passes for each record of a turn.
 SWEEP = 2
@@ -160,21 +161,23 @@ class _Flags:
     def __init__(self, ops: I8, marks: Marks) -> None:
         self._kind: I8 = ops[:, join.OP]
         self._stream: I8 = ops[:, join.OP_STREAM]
-        self._event = self._kind == join.OP_EVENT
-        self._on_time = self._event & (ops[:, join.OP_LATE] == 0)
+        self._event: Flags = self._kind == join.OP_EVENT
+        self._on_time: Flags = self._event & (ops[:, join.OP_LATE] == 0)
         self._event_time = np.ascontiguousarray(ops[:, join.OP_TIME])
         self._moment = np.ascontiguousarray(ops[:, join.OP_MOMENT])
         self._marks = marks
         self._lateness = ops[:, join.OP_SEQ]
         self._made: dict[int, U1] = {}
 
-    def writes(self, stream: int) -> NDArray[np.bool_]:
+    def writes(self, stream: int) -> Flags:
         """Return which operations write into windows of this source."""
         if stream == OWN:
             return self._on_time
         if stream == OUTCOMES:
-            return self._kind == join.OP_OUTCOME
-        return (self._kind == join.OP_OTHER) & (self._stream == stream)
+            outcomes: Flags = self._kind == join.OP_OUTCOME
+            return outcomes
+        others: Flags = (self._kind == join.OP_OTHER) & (self._stream == stream)
+        return others
 
     def of(self, stream: int) -> U1:
         """Return ADD and LOOK flags for windows of this source."""

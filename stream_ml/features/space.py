@@ -156,13 +156,16 @@ class Keyed:
             )  # fmt: skip
             return
         self._keep(call, marks)
-        kernel = (windows.TILES if call.family == "tiles" else events.EVENTS)[call.kind]
         done = 0
         while done < rows:
-            done = kernel(
+            state = (
                 self._rows, self._reads, flags, times, registers[call.value], self._heads, self.stride, self._slab,
                 self._alloc, call.spans, self._scratch, registers, done, rows,
             )  # fmt: skip
+            if call.family == "tiles":
+                done = windows.tiles(call.kind, algebra.FIELDS[call.kind], *state)
+            else:
+                done = events.kept_events(call.kind, *state)
             if done < rows:
                 self._slab = grown(self._slab, int(self._alloc[0] + 2 * self._alloc[63]))
 
@@ -177,8 +180,8 @@ class Keyed:
             return
         self._hand = keys.forget(
             self._hand, min(steps, int(self._counts[0])), self._slots, self._stored, self.width, self._used,
-            self._marks, self._free, self._counts, self._heads, self.template, self.fixed, self._slab, self._alloc, self._layout,
-            self._cutoffs(marks),
+            self._marks, self._free, self._counts, self._heads, self.template, self.fixed, self._slab, self._alloc,
+            self._layout, self._cutoffs(marks),
         )  # fmt: skip
 
     def _cutoffs(self, marks: Marks) -> F8:

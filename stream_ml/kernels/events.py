@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_ml.kernels.algebra import COUNT, MINMAX, SUM, VAR, add, value, zero
+from stream_ml.kernels.algebra import add, value, zero
 from stream_ml.kernels.arrays import Bytes, Floats, Ints
 from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
 from stream_ml.kernels.jit import kernel
@@ -61,8 +61,11 @@ def fold(
         at += WIDTH
 
 
-@kernel
-def through(
+@kernel(
+    signature="i8(i8, i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], "
+    "f8[:,::1], i8, i8)"
+)
+def kept_events(
     kind: int,
     rows: Ints,
     reads: Ints,
@@ -107,103 +110,6 @@ def through(
             if adds and spans[s, BEFORE] != 0:
                 insert(heads, base, slab, alloc, time, x, spans[s, NEWEST], np.float64(spans[s, KEEP]))
     return end
-
-
-SIGNATURE = (
-    "i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], f8[:,::1], "
-    "i8, i8)"
-)
-
-
-@kernel(signature=SIGNATURE)
-def events_count(
-    rows: Ints,
-    reads: Ints,
-    flags: Bytes,
-    times: Ints,
-    values: Floats,
-    heads: Floats,
-    stride: int,
-    slab: Floats,
-    alloc: Ints,
-    spans: Ints,
-    scratch: Floats,
-    out: Floats,
-    begin: int,
-    end: int,
-) -> int:
-    """Count over kept events: see :func:`through`."""
-    return through(
-        COUNT, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end
-    )
-
-
-@kernel(signature=SIGNATURE)
-def events_sum(
-    rows: Ints,
-    reads: Ints,
-    flags: Bytes,
-    times: Ints,
-    values: Floats,
-    heads: Floats,
-    stride: int,
-    slab: Floats,
-    alloc: Ints,
-    spans: Ints,
-    scratch: Floats,
-    out: Floats,
-    begin: int,
-    end: int,
-) -> int:
-    """Count and sum over kept events: see :func:`through`."""
-    return through(SUM, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
-
-
-@kernel(signature=SIGNATURE)
-def events_var(
-    rows: Ints,
-    reads: Ints,
-    flags: Bytes,
-    times: Ints,
-    values: Floats,
-    heads: Floats,
-    stride: int,
-    slab: Floats,
-    alloc: Ints,
-    spans: Ints,
-    scratch: Floats,
-    out: Floats,
-    begin: int,
-    end: int,
-) -> int:
-    """Take count, mean and squared deviations over kept events: see :func:`through`."""
-    return through(VAR, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
-
-
-@kernel(signature=SIGNATURE)
-def events_minmax(
-    rows: Ints,
-    reads: Ints,
-    flags: Bytes,
-    times: Ints,
-    values: Floats,
-    heads: Floats,
-    stride: int,
-    slab: Floats,
-    alloc: Ints,
-    spans: Ints,
-    scratch: Floats,
-    out: Floats,
-    begin: int,
-    end: int,
-) -> int:
-    """Least and greatest over kept events: see :func:`through`."""
-    return through(
-        MINMAX, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end
-    )
-
-
-EVENTS = (events_count, events_sum, events_var, events_minmax)
 
 
 @kernel

@@ -155,7 +155,7 @@ def hash_text(text: Bytes, start: int, length: int) -> int:
 
 
 @kernel
-def foresee(text, ends, hashes, slots, places, begin, end):
+def foresee(text: Bytes, ends: Ints, hashes: Ints, slots: Ints, places: Ints, begin: int, end: int) -> int:
     """Hash texts begin .. end and read where they may stand, so that it is near; the sum is of no use."""
     last = slots.shape[0] - 1
     start = 0
@@ -176,7 +176,7 @@ def foresee(text, ends, hashes, slots, places, begin, end):
 
 
 @kernel
-def same_text(text, start, arena, at, length):
+def same_text(text: Bytes, start: int, arena: Bytes, at: int, length: int) -> bool:
     """Return whether `length` bytes at `start` of text and at `at` of the arena are equal."""
     j = 0
     while j < length and arena[at + j] == text[start + j]:
@@ -185,7 +185,18 @@ def same_text(text, start, arena, at, length):
 
 
 @kernel(signature="i8(u1[::1], i8[::1], f8[::1], i8[::1], u1[::1], i8[:,::1], i8[::1], i8[::1], i8[::1], i8)")
-def intern(text, ends, codes, slots, arena, places, free, counts, hashes, begin):
+def intern(
+    text: Bytes,
+    ends: Ints,
+    codes: Floats,
+    slots: Ints,
+    arena: Bytes,
+    places: Ints,
+    free: Ints,
+    counts: Ints,
+    hashes: Ints,
+    begin: int,
+) -> int:
     """Give each text its code, a new one where it was not seen; returns how many texts were done.
 
     Parameters
@@ -247,7 +258,7 @@ def intern(text, ends, codes, slots, arena, places, free, counts, hashes, begin)
             slots[probe] = found + 1
         codes[i] = np.float64(found)
         start = ends[i]
-    return ends.shape[0]
+    return int(ends.shape[0])
 
 
 @kernel(signature="void(i8[::1], u1[::1], i8[:,::1], u1[::1], i8[::1])")

@@ -6,15 +6,16 @@ A window of one key stands in `heads` as
 
 The head tile is the newest that holds something; older tiles are (tile, record) in a block of the slab, oldest first.
 `closed` is the fold of the older tiles from tile `oldest` on, made for the far edge `far` (both may be made anew at any
-time and are no part of the state); so the value at the live edge is closed + head, which is the plain fold to the last bit.
+time and are no part of the state); so the value at the live edge is closed + head, which is the plain fold to the last
+bit.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-
-from stream_ml.kernels.algebra import COUNT, MINMAX, SUM, VAR, add, merge, value, zero
+from stream_ml.kernels.algebra import add, merge, value, zero
+from stream_ml.kernels.arrays import Bytes, Floats, Ints
 from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
 from stream_ml.kernels.jit import kernel
 
@@ -22,8 +23,9 @@ from stream_ml.kernels.jit import kernel
 NONE = -1.0e18
 #: Words before the head record.
 FRONT = 5
-#: Columns of a group's `spans`: word in the key's heads, tile (ms), length (ms), shift (tiles), oldest tile that a reader
-#: may still ask for, before, then twice (register, reading), register -1 meaning none; the length in tiles where it is whole, else 0.
+#: Columns of a group's `spans`: word in the key's heads, tile (ms), length (ms), shift (tiles), oldest tile that a
+#: reader may still ask for, before, then twice (register, reading), register -1 meaning none; the length in tiles where
+#: it is whole, else 0.
 AT, TILE, LENGTH, SHIFT, KEEP, BEFORE, OUT, READ, OUT2, READ2, WHOLE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 #: Rows that are read ahead.
 AHEAD = 32
@@ -32,20 +34,20 @@ ADD, LOOK = 1, 2
 
 
 @kernel
-def floor_div(a, b):
+def floor_div(a: int, b: int) -> int:
     """Return floor(a / b) of integers, b > 0 (the same jitted and not)."""
     q = a // b
     return q
 
 
 @kernel
-def close(kind, fields, heads, base, slab, far):
+def close(kind: int, fields: int, heads: Floats, base: int, slab: Floats, far: float) -> None:
     """Fold the older tiles from tile `far` on into the closed record, oldest first."""
     closed = base + FRONT + fields
     zero(kind, heads, closed)
     heads[base + 3] = far
     heads[base + 4] = heads[base]
-    block = np.int64(heads[base + 1])
+    block = int(heads[base + 1])
     if block < 0:
         return
     width = 1 + fields
@@ -62,7 +64,7 @@ def close(kind, fields, heads, base, slab, far):
 
 
 @kernel
-def push_head(kind, fields, heads, base, slab, alloc, oldest_kept):
+def push_head(kind: int, fields: int, heads: Floats, base: int, slab: Floats, alloc: Ints, oldest_kept: float) -> None:
     """Move the head tile into the block, drop tiles older than `oldest_kept`, and carry the closed fold on."""
     width = 1 + fields
     if heads[base] < oldest_kept and heads[base + 1] < 0.0:
@@ -77,18 +79,20 @@ def push_head(kind, fields, heads, base, slab, alloc, oldest_kept):
         merge(kind, heads, base + FRONT + fields, heads, base + FRONT)
     else:
         heads[base + 3] = NONE
-    block = np.int64(heads[base + 1])
+    block = int(heads[base + 1])
     while block >= 0 and slab[block + start_of(heads[base + 2]) * width] < oldest_kept:
         drop_first(heads, base + 1, slab, alloc)
-        block = np.int64(heads[base + 1])
+        block = int(heads[base + 1])
 
 
 @kernel
-def into_older(kind, fields, heads, base, slab, alloc, tile, x):
+def into_older(
+    kind: int, fields: int, heads: Floats, base: int, slab: Floats, alloc: Ints, tile: float, x: float
+) -> None:
     """Add x to an older tile, which is made in its place where it does not exist yet."""
     width = 1 + fields
     heads[base + 3] = NONE
-    block = np.int64(heads[base + 1])
+    block = int(heads[base + 1])
     if block >= 0:
         packed = heads[base + 2]
         at = block + start_of(packed) * width
@@ -98,7 +102,7 @@ def into_older(kind, fields, heads, base, slab, alloc, tile, x):
                 return
             at += width
     at = room(heads, base + 1, slab, alloc, width)
-    first = np.int64(heads[base + 1]) + start_of(heads[base + 2]) * width
+    first = int(heads[base + 1]) + start_of(heads[base + 2]) * width
     while at > first and slab[at - width] > tile:
         for j in range(width):
             slab[at + j] = slab[at - width + j]
@@ -110,7 +114,9 @@ def into_older(kind, fields, heads, base, slab, alloc, tile, x):
 
 
 @kernel
-def put(kind, fields, heads, base, slab, alloc, tile, keep, x):
+def put(
+    kind: int, fields: int, heads: Floats, base: int, slab: Floats, alloc: Ints, tile: float, keep: float, x: float
+) -> None:
     """Add x to the tile numbered `tile` of the window at heads[base]; tiles before `keep` may go."""
     head = heads[base]
     if tile == head:
@@ -126,19 +132,21 @@ def put(kind, fields, heads, base, slab, alloc, tile, keep, x):
 
 
 @kernel
-def look(kind, fields, heads, base, slab, far, near, scratch):
+def look(
+    kind: int, fields: int, heads: Floats, base: int, slab: Floats, far: float, near: float, scratch: Floats
+) -> None:
     """Fold tiles far .. near into scratch[0 : fields], oldest first."""
     zero(kind, scratch, 0)
     head = heads[base]
     if head == NONE:
         return
-    if near >= head and head >= far:
+    if far <= head <= near:
         if heads[base + 3] == NONE or far < heads[base + 3] or far > heads[base + 4]:
             close(kind, fields, heads, base, slab, far)
         merge(kind, scratch, 0, heads, base + FRONT + fields)
         merge(kind, scratch, 0, heads, base + FRONT)
         return
-    block = np.int64(heads[base + 1])
+    block = int(heads[base + 1])
     if block < 0:
         return
     width = 1 + fields
@@ -158,7 +166,9 @@ def look(kind, fields, heads, base, slab, far, near, scratch):
 
 
 @kernel
-def foresee(fields, rows, heads, stride, slab, spans, begin, end):
+def foresee(
+    fields: int, rows: Ints, heads: Floats, stride: int, slab: Floats, spans: Ints, begin: int, end: int
+) -> float:
     """Read the windows of the next rows, so that they are near when their turn comes; the sum is of no use.
 
     The reads of one row do not wait for another's here, as they do in the windows themselves.
@@ -172,14 +182,34 @@ def foresee(fields, rows, heads, stride, slab, spans, begin, end):
         if rows[g] >= 0:
             for s in range(spans.shape[0]):
                 base = rows[g] * stride + spans[s, AT]
-                block = np.int64(heads[base + 1])
+                block = int(heads[base + 1])
                 if block >= 0:
                     seen += slab[block + start_of(heads[base + 2]) * (1 + fields)]
     return seen
 
 
-@kernel
-def through(kind, fields, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
+@kernel(
+    signature="i8(i8, i8, i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], "
+    "f8[::1], f8[:,::1], i8, i8)"
+)
+def tiles(
+    kind: int,
+    fields: int,
+    rows: Ints,
+    reads: Ints,
+    flags: Bytes,
+    times: Ints,
+    values: Floats,
+    heads: Floats,
+    stride: int,
+    slab: Floats,
+    alloc: Ints,
+    spans: Ints,
+    scratch: Floats,
+    out: Floats,
+    begin: int,
+    end: int,
+) -> int:
     """Bring rows begin .. end through the windows `spans`, writing at `rows` and reading at `reads`.
 
     Returns the first row not done, because the slab ran out of room.
@@ -192,7 +222,7 @@ def through(kind, fields, rows, reads, flags, times, values, heads, stride, slab
         if alloc[0] + alloc[63] > slab.shape[0]:
             return g
         x = values[g]
-        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # noqa: PLR0124  (x == x: not missing)
+        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # x == x: not missing
         looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
         for s in range(spans.shape[0]):
             base = rows[g] * stride + spans[s, AT]
@@ -213,35 +243,3 @@ def through(kind, fields, rows, reads, flags, times, values, heads, stride, slab
             if adds and spans[s, BEFORE] != 0:
                 put(kind, fields, heads, base, slab, alloc, np.float64(tile), np.float64(spans[s, KEEP]), x)
     return end
-
-
-SIGNATURE = (
-    "i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], f8[:,::1], i8, i8)"
-)
-
-
-@kernel(signature=SIGNATURE)
-def tiles_count(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
-    """Windows of counts: see :func:`through`."""
-    return through(COUNT, 1, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
-
-
-@kernel(signature=SIGNATURE)
-def tiles_sum(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
-    """Windows of count and sum: see :func:`through`."""
-    return through(SUM, 2, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
-
-
-@kernel(signature=SIGNATURE)
-def tiles_var(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
-    """Windows of count, mean and squared deviations: see :func:`through`."""
-    return through(VAR, 3, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
-
-
-@kernel(signature=SIGNATURE)
-def tiles_minmax(rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end):
-    """Windows of count, least and greatest: see :func:`through`."""
-    return through(MINMAX, 3, rows, reads, flags, times, values, heads, stride, slab, alloc, spans, scratch, out, begin, end)
-
-
-TILES = (tiles_count, tiles_sum, tiles_var, tiles_minmax)

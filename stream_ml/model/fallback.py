@@ -211,7 +211,7 @@ def _number(value: Any) -> float:
 def _column(values: NDArray[np.float64], kind: str, texts: Texts) -> list[Any]:
     """Return present values of one column as Python values of their kind."""
     if kind == "text":
-        return texts.text(values)
+        return list(texts.text(values))
     convert: Mapping[str, Callable[[float], Any]] = {
         "float": float,
         "int": int,

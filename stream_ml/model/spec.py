@@ -89,7 +89,7 @@ class Answers:
 class Texts(Protocol):
     """The engine's symbol table: codes of texts, valid while the engine runs."""
 
-    def text(self, codes: NDArray[np.float64]) -> list[str | None]:
+    def text(self, codes: NDArray[np.float64]) -> Sequence[str | None]:
         """Return the text of each code; None for NaN."""
 
     def code(self, texts: Sequence[str]) -> NDArray[np.float64]:

@@ -36,7 +36,6 @@ NAMES: Final[dict[str, frozenset[str]]] = {
     "functools": frozenset(["partial"]),
     "itertools": frozenset("count cycle repeat chain".split()),
     "math": frozenset("exp log log1p log2 log10 sqrt pow sin cos tan tanh fabs floor ceil inf".split()),
-    "operator": frozenset(["itemgetter"]),
     "numbers": frozenset("Number Complex Real Rational Integral".split()),
     "operator": frozenset(["itemgetter"]),
     "random": frozenset(["Random"]),

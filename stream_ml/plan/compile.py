@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from stream_ml.errors import DeclarationError
@@ -26,9 +25,10 @@ from stream_ml.language.pipeline import Pipeline
 from stream_ml.language.specs import EventSpec, spec_of
 from stream_ml.language.specs import TableSpec as DeclaredTable
 from stream_ml.language.walk import as_tuple, is_label, parts, windows
-from stream_ml.plan.registers import Registers, signature
+from stream_ml.plan.registers import Registers
+from stream_ml.plan.streams import join_of, streams_of
 from stream_ml.plan.windows import window_of
-from stream_ml.scorer.spec import Field, Join, ScorerSpec, Stream
+from stream_ml.scorer.spec import Field, ScorerSpec
 from stream_ml.scorer.store import PREDICTED
 
 
@@ -269,9 +269,9 @@ class Compiler:
             silent=self.silent,
         )
         return ScorerSpec(
-            streams=self._streams(event),
+            streams=streams_of(self.event, self.label, self.others, self.tables, self._columns_of),
             features=features,
-            join=self._join(),
+            join=join_of(self.event, self.label, self._columns_of, p.pending_bytes),
             served=served,
             slices=slices,
             carry=carry,
@@ -308,64 +308,6 @@ class Compiler:
 
     def _columns_of(self, cls: type[Any]) -> tuple[tuple[str, int, bool], ...]:
         return tuple((s.field, s.register, s.text) for (owner, _), s in self.sources.items() if owner is cls)
-
-    def _streams(self, event: EventSpec) -> tuple[Stream, ...]:
-        ids = (event.id,) if event.id else ()
-        found = [
-            Stream(
-                OWN, "event", self.event, event.topic, self._columns_of(self.event), (*ids, *event.key), event.id,
-                event.time, event.lateness_ms, event.ahead_ms,
-            )
-        ]  # fmt: skip
-        if self.label is not None:
-            label = spec_of(self.label)
-            by = ids if label.on is None else label.on  # type: ignore[union-attr]
-            keys = tuple(name for name in event.key if name in self.label.model_fields)
-            found.append(
-                Stream(
-                    OUTCOMES, "label", self.label, label.topic, self._columns_of(self.label),  # type: ignore[union-attr]
-                    tuple(dict.fromkeys((*by, *keys))), None, None,
-                )
-            )  # fmt: skip
-        for cls in self.others:
-            other: EventSpec = spec_of(cls)  # type: ignore[assignment]
-            present = (*((other.id,) if other.id else ()), *other.key)
-            found.append(
-                Stream(
-                    self.number(cls), "other", cls, other.topic, self._columns_of(cls), present, other.id, other.time,
-                    other.lateness_ms, other.ahead_ms,
-                )
-            )  # fmt: skip
-        for cls in self.tables:
-            table = spec_of(cls)
-            found.append(
-                Stream(
-                    self.number(cls), "table", cls, table.topic, self._columns_of(cls),  # type: ignore[union-attr]
-                    table.key, None, None,  # type: ignore[union-attr]
-                )
-            )  # fmt: skip
-        return tuple(found)
-
-    def _join(self) -> Join | None:
-        if self.label is None:
-            return None
-        label: Any = spec_of(self.label)
-        silence = None
-        if label.silence is not None:
-            silence = tuple(self._silent(name, label.silence) for name, _, _ in self._columns_of(self.label))
-        event: Any = spec_of(self.event)
-        same = label.topic == event.topic
-        return Join(label.wait_ms, label.delay_ms, label.on, silence, same, self.pipeline.pending_bytes)
-
-    def _silent(self, name: str, silence: Any) -> float | str | None:
-        """Return what a label column is when silence stands for the label."""
-        field = self.label.model_fields[name]  # type: ignore[union-attr]
-        if name in silence:
-            value = silence[name]
-        else:
-            value = None if field.is_required() else field.get_default(call_default_factory=True)
-        value = getattr(value, "value", value)
-        return value if value is None or isinstance(value, str) else float(value)
 
 
 def _name(expr: Expr) -> str:
@@ -405,11 +347,3 @@ def compile_scorer(pipeline: Pipeline) -> ScorerSpec:
         When two look-ups in one table depend on one another.
     """
     return Compiler(pipeline).spec()
-
-
-def described(spec: ScorerSpec) -> str:
-    """Return a stable text of the spec, from which the plan's digest is made."""
-    return json.dumps(repr(spec))
-
-
-__all__ = ["Compiler", "compile_scorer", "described", "signature"]

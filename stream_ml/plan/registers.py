@@ -122,13 +122,8 @@ class Registers:
             return self._state(expr)
         if expr.op in TEXTS:
             return self._text(expr)
-        if expr.op == "hashed":
-            return self._hash(expr)
-        if expr.op == "isin":
-            return self._isin(expr)
-        if expr.op == "bins":
-            return self._bins(expr)
-        return self._plain(expr)
+        make = {"hashed": self._hash, "isin": self._isin, "bins": self._bins}.get(expr.op, self._plain)
+        return make(expr)
 
     def _emit(self, stage: int, op: str, a: int, b: int = 0, c: int = 0, into: int | None = None) -> int:
         register = self.new() if into is None else into

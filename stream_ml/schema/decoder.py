@@ -112,6 +112,10 @@ class Decoder:
         """Whether the fast decoder stands in front of pydantic; if not, :attr:`why` says what prevents it."""
         return self._fast is not None
 
+    def is_text(self, name: str) -> bool:
+        """Return whether a wanted field comes as texts."""
+        return name in self._texts
+
     def decode(self, values: Sequence[bytes]) -> Columns:
         """Decode a batch of records.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.features.spec import OWN
 from stream_ml.kernels import join
 from stream_ml.schema.decoder import Columns, Decoder
 from stream_ml.schema.records import Fed
@@ -76,6 +77,12 @@ class Intake:
                 number = symbols.one(value) if isinstance(value, str) else np.nan if value is None else value
                 store.label_values[SILENT, j] = number
         self._silent = store.label_values[SILENT : SILENT + 1].copy()
+
+    @property
+    def on_text(self) -> bool:
+        """Whether what an `on=` label answers by is a symbol code: a text, or several values joined to one."""
+        names = self._on or ()
+        return len(names) > 1 or (len(names) == 1 and self.decoders[OWN].is_text(names[0]))
 
     def silent_codes(self) -> F8:
         """Return the values that silence stands for, symbol codes among them."""

@@ -229,6 +229,6 @@ class Scorer:
         if spec.id is not None and spec.id.kind == "text":
             yield np.ascontiguousarray(ring[:, join.R_WORD]).view(np.float64)
             yield np.ascontiguousarray(store.labels[: store.label_top, join.L_WORD]).view(np.float64)
-        if spec.join is not None and spec.join.on:
+        if self.intake.on_text:
             yield np.ascontiguousarray(ring[:, join.R_ON]).view(np.float64)
             yield np.ascontiguousarray(store.labels[: store.label_top, join.L_WORD]).view(np.float64)

@@ -5,7 +5,7 @@ Predictions and examples are built by columns into msgspec structs made once for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat, starmap
 from typing import Any
 
@@ -69,10 +69,10 @@ class Encoder:
 
     def predictions(
         self, head: Sequence[Sequence[Any]], counts: Sequence[int], features: list[Any] | None,
-        carry: dict[str, Sequence[Any]], late: Sequence[bool],
+        carry: Mapping[str, Sequence[Any]], late: Sequence[bool],
     ) -> bytes:  # fmt: skip
         """Return predictions: `head` holds id to answer by columns, `counts` the model's examples."""
-        versions = list(zip(repeat(self.lineage), counts))  # noqa: B905  (one side never ends)
+        versions = list(zip(repeat(self.lineage), counts))  # one side never ends
         tail = [carry[field.name] for field in self._carry]
         if features is None:
             return lines(starmap(self._plain, zip(*head, versions, *tail, late, strict=True)))
@@ -83,7 +83,7 @@ class Encoder:
         slices: Sequence[Sequence[Any]],
     ) -> bytes:  # fmt: skip
         """Return examples: `head` holds id to score by columns."""
-        versions = list(zip(repeat(self.lineage), counts))  # noqa: B905  (one side never ends)
+        versions = list(zip(repeat(self.lineage), counts))  # one side never ends
         n = len(versions)
         made = starmap(self._slices, zip(*slices, strict=True)) if slices else repeat(self._slices())
         given: Iterable[Any] = features if features is not None else repeat(None, n)

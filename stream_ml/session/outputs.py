@@ -161,7 +161,7 @@ class Outputs:
             return column if len(column) == source.size and _whole(source) else [column[i] for i in source.tolist()]
         if name is not None:
             return values(batch.taken.columns[0][one.register][source], one.kind, self._symbols)
-        assert at is not None  # noqa: S101  (only carried expressions stand in registers alone)
+        assert at is not None  # only carried expressions stand in registers alone
         return values(self._scorer.registers[one.register, at], one.kind, self._symbols)
 
     def _keys(self, columns: list[list[Any]], n: int) -> list[Any]:
@@ -175,9 +175,8 @@ class Outputs:
         slots, own = ops[at, join.OP_SLOT], store.own
         kept = store.kept[slots]
         ids = self._ids(ops[at, join.OP_SEQ])
-        keys = self._keys(
-            [values(kept[:, c], one.kind, symbols) for c, one in zip(self._inline.keys, spec.keys, strict=True)], at.size
-        )
+        parts = [values(kept[:, c], one.kind, symbols) for c, one in zip(self._inline.keys, spec.keys, strict=True)]
+        keys = self._keys(parts, at.size)
         none = spec.target is None
         fates = ["none"] * at.size if none else [FATES[i] for i in ops[at, join.OP_FATE].tolist()]
         kind = spec.target.kind if spec.target is not None else "float"
@@ -193,7 +192,9 @@ class Outputs:
                 for c, one in zip(self._inline.served.tolist(), spec.served, strict=True)
             ]
             features = self._encoder.features(columns) if columns else None
-        slices = [values(kept[:, c], one.kind, symbols) for c, one in zip(self._inline.slices, spec.slices, strict=True)]
+        slices = [
+            values(kept[:, c], one.kind, symbols) for c, one in zip(self._inline.slices, spec.slices, strict=True)
+        ]
         head = [
             ids, keys, kept[:, own + AT].astype(np.int64).tolist(), kept[:, own + RECEIVED].astype(np.int64).tolist(),
             ops[at, join.OP_MOMENT].tolist(), fates, target, values(scored.weight, "float", symbols), predicted,

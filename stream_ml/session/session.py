@@ -249,7 +249,7 @@ class Session:
             if entry.number != session.number + 1:
                 cause = f"journal entry {session.number + 1} is missing: the next one is {entry.number}"
                 raise CorruptError(cause, "Restore the file from a backup")
-            session._again(entry, read)
+            session._again(entry, read)  # noqa: SLF001  (its own)
         return session
 
     def _again(self, entry: journal.Entry, read: Callable[[journal.Fed], Run]) -> None:

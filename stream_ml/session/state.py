@@ -32,7 +32,7 @@ class State:
         self._scorer, self._symbols = scorer, symbols
         spec = scorer.spec
         self._id_text = spec.id is not None and spec.id.kind == "text"
-        self._on_text = spec.join is not None and bool(spec.join.on)
+        self._on_text = scorer.intake.on_text
         self._label_texts = (
             tuple(j for j, (_, _, text) in enumerate(spec.streams[1].columns) if text) if spec.join is not None else ()
         )

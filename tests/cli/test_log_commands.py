@@ -23,7 +23,7 @@ def ran(
     *arguments: str, cwd: Path, stdin: bytes | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        command(*arguments), cwd=cwd, input=stdin, capture_output=True, check=False, timeout=60, env=environment(env)
+        command(*arguments), cwd=cwd, input=stdin, capture_output=True, check=False, timeout=300, env=environment(env)
     )
 
 
@@ -207,7 +207,11 @@ def test_status_of_a_file(tmp_path: Path) -> None:
         (("consume", "t", "--from", "now", "--on", "sqlite:///x.db"), Exit.USER, "--from now is not known. Write"),
         (("consume", "t", "--format", "xml", "--on", "sqlite:///x.db"), Exit.USER, "--format xml is not known. Write"),
         (("consume", "t", "-f", "--format", "csv", "--on", "sqlite:///x.db"), Exit.USER, "--follow never ends, and"),
-        (("produce", "t", "none.ndjson", "--on", "sqlite:///x.db"), Exit.USER, "none.ndjson does not exist. Check the name"),
+        (
+            ("produce", "t", "none.ndjson", "--on", "sqlite:///x.db"),
+            Exit.USER,
+            "none.ndjson does not exist. Check the name",
+        ),
         (("produce", "t", "bad.parquet", "--on", "sqlite:///x.db"), Exit.USER, "bad.parquet is not a Parquet file"),
         (("produce", "t", "cut.gz", "--on", "sqlite:///x.db"), Exit.USER, "cut.gz ends in the middle of its gzip data"),
         (("produce", "t", "-", "--on", "sqlite:///gone/x.db"), Exit.USER, "There is no folder gone. Make it: mkdir"),

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from stream_ml.client.database import Access, open_database
-from stream_ml.config.settings import Settings
+from stream_ml.config.settings import Durable, Settings
 from stream_ml.engines.local.store import Store
-from stream_ml.engines.saved import Durable
 from stream_ml.errors import Exit, Reason
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "local.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Labels answer whole batches by a number; ids, keys and targets are numbers; closely watched; few pages measured apart."""
+"""Labels answer whole batches by a number; ids, keys, targets are numbers; closely watched; few pages measured apart."""
 
 # mypy: disable-error-code="operator, arg-type"
 # A column that may be missing takes part in arithmetic; a type checker sees `float | None`.
@@ -54,6 +54,9 @@ pipeline = Pipeline(
     model=preprocessing.StandardScaler() | linear_model.LinearRegression(),
     slices=(Job.machine, Job.urgent),
     monitor=Monitor(
-        every=5, last=7, max_groups=3, detectors=(ADWIN(delta=0.9, clock=1, grace_period=2, min_window_length=1), ADWIN())
+        every=5,
+        last=7,
+        max_groups=3,
+        detectors=(ADWIN(delta=0.9, clock=1, grace_period=2, min_window_length=1), ADWIN()),
     ),
 )

@@ -36,12 +36,12 @@ def test_cuts_do_not_show(turn: int, block: int, tmp_path: Path, monkeypatch: py
     expected = straight("fraud", rows)
     monkeypatch.setattr(blocks, "BLOCK", block)
     options = Options(turn=turn, collect=True)
-    assert stream_ml.replay(pipeline("fraud"), files(tmp_path, rows), features=True, options=options).outputs == expected
+    assert (
+        stream_ml.replay(pipeline("fraud"), files(tmp_path, rows), features=True, options=options).outputs == expected
+    )
 
 
-def test_turns_are_no_longer_than_asked_and_memory_is_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_turns_are_no_longer_than_asked_and_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = records("cards", 400, 2)
     monkeypatch.setattr(blocks, "BLOCK", 2_000)
     made: list[int] = []
@@ -66,9 +66,7 @@ def test_turns_are_no_longer_than_asked_and_memory_is_bounded(
 def test_formats_give_the_same_bytes(name: str, form: str, tmp_path: Path) -> None:
     rows = records(name, 300, 4)
     expected = straight(name, rows)
-    done = stream_ml.replay(
-        pipeline(name), files(tmp_path, rows, form), features=True, options=Options(collect=True)
-    )
+    done = stream_ml.replay(pipeline(name), files(tmp_path, rows, form), features=True, options=Options(collect=True))
     assert done.outputs["predictions"] == expected["predictions"]
     assert done.outputs["examples"] == expected["examples"]
     assert done.outputs["metrics"] == expected["metrics"]
@@ -87,7 +85,9 @@ def test_records_in_memory_are_a_history_too() -> None:
 
 
 def test_several_files_of_a_topic_are_merged_by_time(tmp_path: Path) -> None:
-    rows = [(topic, 3 * received + i % 3, record) for i, (topic, received, record) in enumerate(records("cards", 300, 8))]
+    rows = [
+        (topic, 3 * received + i % 3, record) for i, (topic, received, record) in enumerate(records("cards", 300, 8))
+    ]
     rows = sorted({row[1]: row for row in rows}.values(), key=lambda row: row[1])  # no two at one moment
     expected = [json.loads(line) for line in straight("cards", rows)["predictions"]]
     parts: dict[str, list[Path]] = {}
@@ -95,7 +95,9 @@ def test_several_files_of_a_topic_are_merged_by_time(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         for topic, many in by_topic(rows).items():
-            split = [(topic, record["received"], {k: v for k, v in record.items() if k != "received"}) for record in many]
+            split = [
+                (topic, record["received"], {k: v for k, v in record.items() if k != "received"}) for record in many
+            ]
             for name, path in files(folder, split[chosen]).items():
                 parts.setdefault(name, []).append(path)
     done = stream_ml.replay(pipeline("cards"), parts, features=True, options=Options(collect=True))

@@ -72,7 +72,7 @@ class Snapshots:
             return
         self._since_s = 0.0
         self._kept = entry
-        self._work = self._written(self._session.segment(), entry)
+        self._work = self._written(iter(list(self._session.segment())), entry)
 
     def _written(self, blobs: Iterator[bytes], entry: int) -> Iterator[None]:
         """Write a snapshot.

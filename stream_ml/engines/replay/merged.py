@@ -35,14 +35,14 @@ def turns(sources: Sequence[Source], limit: int) -> Iterator[list[Run]]:
         while total := sum(counts):
             part = counts if total <= limit else _earliest(live, counts, limit)
             runs = [source.take(n) for source, n in zip(live, part, strict=True) if n]
-            for topic in shared:
-                runs, shared[topic] = _numbered(runs, topic, shared[topic])
+            for topic, first in tuple(shared.items()):
+                runs, shared[topic] = _numbered(runs, topic, first)
             yield runs
             counts = [count - n for count, n in zip(counts, part, strict=True)]
 
 
 def _numbered(runs: list[Run], topic: str, first: int) -> tuple[list[Run], int]:
-    """Number the records of one topic in merged order from `first` on; also return the number after the last."""
+    """Give the records of one topic numbers in merged order from `first` on; also return the number after the last."""
     mine = [i for i, run in enumerate(runs) if run.topics[0] == topic]
     if not mine:
         return runs, first

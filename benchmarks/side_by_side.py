@@ -20,7 +20,9 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numba", "numpy", "orjson", "msgspec", "pydantic", "river", "apsw")
+#: What is a measurement in what a program prints; all the rest must be the same in every round.
 MEASURED = ("seconds", "cpu_us_per_payment", "payments_per_second")
+ALSO_MEASURED = ("cpu_us", "wall_us", "database_bytes")
 
 Found = dict[str, Any]
 
@@ -62,15 +64,22 @@ def _once(name: str, arguments: Sequence[str]) -> Found:
 
 
 def _summary(name: str, runs: Sequence[Found]) -> Found:
-    steady = [{key: value for key, value in run.items() if key not in MEASURED} for run in runs]
+    measured = {*MEASURED, *ALSO_MEASURED}
+    steady = [{key: value for key, value in run.items() if key not in measured} for run in runs]
     if any(other != steady[0] for other in steady):
         msg = f"{name} answered differently from round to round: {steady}"
         raise RuntimeError(msg)
     summary: Found = dict(steady[0])
-    for key in MEASURED:
-        values = [run[key] for run in runs]
-        summary[key] = {"median": statistics.median(values), "range": [min(values), max(values)]}
+    for key in (*MEASURED, *(key for key in ALSO_MEASURED if key in runs[0])):
+        summary[key] = _spread([run[key] for run in runs])
     return summary
+
+
+def _spread(values: Sequence[Any]) -> Found:
+    """Return median and range of numbers, or of each entry of dicts of numbers."""
+    if isinstance(values[0], dict):
+        return {name: _spread([value[name] for value in values]) for name in values[0]}
+    return {"median": statistics.median(values), "range": [min(values), max(values)]}
 
 
 def ratio(found: Mapping[str, Found], fast: str, slow: str) -> Found:
@@ -101,9 +110,10 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def save(name: str, result: Mapping[str, Any]) -> Path:
+def save(name: str, result: Mapping[str, Any], folder: Path | None = None) -> Path:
     """Write a result into ``benchmarks/results/NAME.json``, with the machine it was measured on."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    place = RESULTS if folder is None else folder
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / f"{name}.json"
     path.write_text(json.dumps({**machine(), **result}, indent=2) + "\n", encoding="utf-8")
     return path

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from stream_ml.errors import StreamMLError
+from stream_ml.errors import Exit, StreamMLError
 
 app = typer.Typer(
     name="stream-ml",
@@ -202,6 +202,14 @@ def main() -> None:
         sys.exit(int(error.exit))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("STREAM_ML_DEBUG") == "1":
+            raise
+        sys.stderr.write(
+            f"stream-ml: a defect: {type(error).__name__}: {error}. "
+            "Please report it with what STREAM_ML_DEBUG=1 shows; what was acknowledged is safe\n"
+        )
+        sys.exit(int(Exit.FAILURE))
 
 
 if __name__ == "__main__":

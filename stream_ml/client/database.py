@@ -106,7 +106,14 @@ def _how(path: Path, access: Access) -> tuple[str, int]:
     return str(path), apsw.SQLITE_OPEN_READONLY
 
 
-def _require_place(path: Path, access: Access) -> None:
+def require_place(path: Path, access: Access) -> None:
+    """Refuse what cannot be a file here, before anything costly is done.
+
+    Raises
+    ------
+    UsageError, InputError
+        A folder, a file in a folder that is not there, or, to read, no file.
+    """
     if path.is_dir():
         msg = f"{path} is a folder"
         raise UsageError(msg, "Name a file in it")

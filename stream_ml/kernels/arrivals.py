@@ -117,7 +117,7 @@ def take_event(
     elif time > newest:
         streams[0, S_NEWEST] = time
     if params[HAS_LABEL] != 0 and scalars[LIVE] >= params[BUDGET]:
-        give_up(ring, waiting, stacks, scalars, params, counters)
+        give_up(ops, ring, waiting, stacks, scalars, params, counters, now)
     if scalars[FREE] > 0:
         scalars[FREE] -= 1
         slot = stacks[0, scalars[FREE]]

@@ -253,7 +253,7 @@ def join(
             return i
         if unheard(records, i, ids, labels, stacks, scalars, params):
             continue
-        if scalars[NOPS] + 3 > ops.shape[0]:
+        if scalars[NOPS] + 4 > ops.shape[0]:
             return i
         kind = records[i, KIND]
         if kind == EVENT:

@@ -14,7 +14,9 @@ TICK, EVENT, LABEL, ANSWER, TABLE, OTHER = range(6)
 # Columns of an operation.
 OP, OP_ROW, OP_SLOT, OP_SEQ, OP_MOMENT, OP_TIME, OP_LATE, OP_FATE, OP_STREAM, OP_RECORD = range(10)
 # Kinds of operation.
-OP_EVENT, OP_OUTCOME, OP_TABLE, OP_OTHER, OP_UNMATCHED, OP_AHEAD = range(6)
+OP_EVENT, OP_OUTCOME, OP_TABLE, OP_OTHER, OP_UNMATCHED, OP_AHEAD, OP_GAVE_UP = range(7)
+# How many events are given up between two alarms about it.
+ALARM_EVERY = 1000
 # Fates.
 BY_LABEL, BY_SILENCE, BY_NONE = range(3)
 # Scalars of the state.

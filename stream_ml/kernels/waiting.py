@@ -5,6 +5,8 @@ from __future__ import annotations
 from stream_ml.kernels.arrays import Ints
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.operations import (
+    ALARM_EVERY,
+    BY_NONE,
     BY_ON,
     BY_SILENCE,
     C_DROPPED,
@@ -15,6 +17,7 @@ from stream_ml.kernels.operations import (
     HEAD,
     LIVE,
     OLDEST,
+    OP_GAVE_UP,
     OP_OUTCOME,
     SILENCE,
     SLOTS,
@@ -82,8 +85,10 @@ def finish(ring: Ints, waiting: Ints, stacks: Ints, scalars: Ints, params: Ints,
 
 
 @kernel
-def give_up(ring: Ints, waiting: Ints, stacks: Ints, scalars: Ints, params: Ints, counters: Ints) -> None:
-    """Give up the event that has waited longest."""
+def give_up(
+    ops: Ints, ring: Ints, waiting: Ints, stacks: Ints, scalars: Ints, params: Ints, counters: Ints, now: int
+) -> None:
+    """Give up the event that has waited longest; the first, and one in `ALARM_EVERY`, is told as an operation."""
     last = ring.shape[0] - 1
     seq = max(scalars[OLDEST], scalars[TAIL])
     while ring[seq & last, R_STATE] != WAITING:
@@ -91,6 +96,8 @@ def give_up(ring: Ints, waiting: Ints, stacks: Ints, scalars: Ints, params: Ints
     scalars[OLDEST] = seq + 1
     finish(ring, waiting, stacks, scalars, params, seq, GIVEN_UP)
     counters[C_GIVEN_UP] += 1
+    if counters[C_GIVEN_UP] % ALARM_EVERY == 1:
+        emit(ops, scalars, OP_GAVE_UP, counters[C_GIVEN_UP], -1, seq, now, BY_NONE)
 
 
 @kernel

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stream_ml.features.machine import FeatureMachine, Slots
 from stream_ml.features.spec import OUTCOMES, OWN
 from stream_ml.kernels import join, moves
+from stream_ml.kernels.operations import OP_GAVE_UP
 from stream_ml.schema.records import Fed
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.intake import Intake, Taken
@@ -49,6 +50,8 @@ class Batch:
         Of each outcome.
     unmatched, ahead
         Expired labels as (order, origin); events dated too far ahead as (order, stream, row).
+    gave_up
+        Where the budget of waiting events is worth an alarm: (operation, how many were given up so far).
     taken
         The records of the turn.
     """
@@ -63,6 +66,7 @@ class Batch:
     no_target: int
     unmatched: list[tuple[int, Origin]] = field(default_factory=list)
     ahead: list[tuple[int, int, int]] = field(default_factory=list)
+    gave_up: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Scorer:
@@ -149,6 +153,8 @@ class Scorer:
             if kinds[at] == join.OP_UNMATCHED:
                 origin = self.origins.pop(row) if row in self.origins else self._origin(taken, fresh[row])
                 batch.unmatched.append((order, origin))
+            elif kinds[at] == OP_GAVE_UP:
+                batch.gave_up.append((at, row))
             else:
                 batch.ahead.append((order, int(ops[at, join.OP_STREAM]), row))
         return batch

@@ -38,7 +38,7 @@ class Store:
         self.labels = np.zeros((1024, 4), np.int64)
         self.label_values = np.full((1024, max(self.label_columns, 1)), np.nan)
         self.queues = np.zeros((2, 1024), np.int64)
-        self.stacks = np.zeros((4, 8 * capacity), np.int64)
+        self.stacks = np.zeros((4, max(8 * capacity, self.labels.shape[0])), np.int64)
         self.scalars = np.zeros(16, np.int64)
         self.counters = np.zeros(len(join.COUNTERS), np.int64)
         self.streams = np.zeros((max(stream.number for stream in spec.streams) + 1, 3), np.int64)
@@ -71,6 +71,11 @@ class Store:
     def bytes_each(spec: ScorerSpec) -> int:
         """Return the bytes that one waiting event takes, its id's text apart."""
         return 8 * (spec.first_saved + len(spec.saved) + OWN_COLUMNS + RING_COLUMNS + 6)
+
+    @property
+    def budget(self) -> int:
+        """How many events may wait for their label at once."""
+        return int(self.params[join.BUDGET])
 
     @property
     def pending(self) -> int:

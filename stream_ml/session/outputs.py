@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stream_ml.errors import Reason
 from stream_ml.kernels import join
+from stream_ml.monitor.adwin import Drift
 from stream_ml.schema.records import Out
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.intake import Taken
@@ -214,26 +215,43 @@ class Outputs:
         return values(words(word), self._spec.id.kind, self._symbols)
 
     def _alarms(self, batch: Batch, scored: Scored) -> None:
-        watched, detectors = scored.watched, self._inline.learner.spec.monitor.detectors
-        for detector, drift in watched.drifts:
-            at = scored.examples[drift.index]
-            slot = batch.ops[at, join.OP_SLOT]
-            count = int(self._scorer.store.kept[slot, self._scorer.store.own + VERSION])
-            alarm = {
-                "what": "error",
-                "detector": repr(detectors[detector]),
-                "since": watched.before + drift.index + 1 - drift.kept,
-                "at": int(batch.ops[at, join.OP_MOMENT]),
-                "from": drift.mean_before,
-                "to": drift.mean_after,
-                "confidence": 1.0 - detectors[detector].delta,
-                "version": [self._encoder.lineage, count],
-            }
+        """Write alarms in the order of the operations, then the metrics that were due."""
+        watched = scored.watched
+        found = [(int(scored.examples[drift.index]), self._drift(batch, scored, drift, n)) for n, drift in watched.drifts]
+        found += [(op, self._given_up(batch, op, count)) for op, count in batch.gave_up]
+        for _, alarm in sorted(found, key=lambda one: one[0]):
             self.alarms += 1
             self._write("alarms", encode(alarm))
         for index, one in watched.measured:
             moment = int(batch.ops[scored.examples[index], join.OP_MOMENT])
             self._write("metrics", encode(self.metric(one, moment)))
+
+    def _drift(self, batch: Batch, scored: Scored, drift: Drift, detector: int) -> dict[str, Any]:
+        declared = self._inline.learner.spec.monitor.detectors[detector]
+        at = scored.examples[drift.index]
+        kept = self._scorer.store.kept[batch.ops[at, join.OP_SLOT]]
+        return {
+            "what": "error",
+            "detector": repr(declared),
+            "since": scored.watched.before + drift.index + 1 - drift.kept,
+            "at": int(batch.ops[at, join.OP_MOMENT]),
+            "from": drift.mean_before,
+            "to": drift.mean_after,
+            "confidence": 1.0 - declared.delta,
+            "version": [self._encoder.lineage, int(kept[self._scorer.store.own + VERSION])],
+        }
+
+    def _given_up(self, batch: Batch, op: int, count: int) -> dict[str, Any]:
+        return {
+            "what": "pending",
+            "detector": "budget",
+            "since": None,
+            "at": int(batch.ops[op, join.OP_MOMENT]),
+            "from": self._scorer.store.budget,
+            "to": count,
+            "confidence": None,
+            "version": [self._encoder.lineage, None],
+        }
 
     def metric(self, one: Any, at_ms: int) -> dict[str, Any]:
         """Return a metric record."""

@@ -177,11 +177,11 @@ class Session:
         return {
             "digest": self.plan.digest,
             "number": self.number,
-            "positions": self.positions,
+            "positions": dict(self.positions),
             "asked": self.asked,
             "examples": self.examples,
             "no_target": self.no_target,
-            "dead": self.outputs.dead,
+            "dead": dict(self.outputs.dead),
             "alarms": self.outputs.alarms,
             "learner": self.learner.save(),
         }

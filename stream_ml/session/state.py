@@ -126,8 +126,8 @@ class State:
             "part": "join",
             "now": self._scorer.now,
             "scalars": store.scalars[[join.HEAD, join.TAIL, join.OLDEST]],
-            "counters": store.counters,
-            "newest": store.streams[:, join.S_NEWEST],
+            "counters": store.counters.copy(),
+            "newest": store.streams[:, join.S_NEWEST].copy(),
             "delayed": int(delayed.size),
             "label_words": self._pack_words(
                 texts, store.labels[labels, join.L_WORD], text=self._id_text if not self._on_mode() else self._on_text

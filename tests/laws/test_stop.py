@@ -189,9 +189,10 @@ def unmark_a_table_row(driver: Driver) -> None:
 
 def unmark_an_event(driver: Driver) -> None:
     store = driver.session.scorer.store
-    changed = store.ring[:, join.R_DIRTY].nonzero()[0]
-    assert changed.size
-    store.ring[changed[0], join.R_DIRTY] = 0
+    seqs = range(int(store.scalars[join.TAIL]), int(store.scalars[join.HEAD]))
+    row = max(seq & (store.ring.shape[0] - 1) for seq in seqs)
+    assert store.ring[row, join.R_DIRTY] == 1
+    store.ring[row, join.R_DIRTY] = 0
 
 
 @pytest.mark.parametrize(

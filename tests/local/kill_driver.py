@@ -1,8 +1,10 @@
 """Runs a worker in child processes and kills each with -9 at a random moment; a producer appends all the while.
 
-    python -m tests.local.kill_driver PIPELINE.py FILE.db KILLS SEED
+    python -m tests.local.kill_driver fork|command PIPELINE.py FILE.db KILLS SEED
 
-A parent that has everything loaded forks the workers, so that a kill costs milliseconds. Prints what was killed when.
+`fork`: a parent that has everything loaded forks the workers, so that a kill costs milliseconds. `command`: each worker
+is `stream-ml run`. Most are killed after the first turn that they committed, the others while they start or recover.
+Prints what was killed when.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
@@ -22,66 +24,98 @@ from stream_ml.config.settings import Durable, Settings
 from stream_ml.engines.local.worker import Worker
 from stream_ml.kernels.jit import warm
 from stream_ml.language.loader import load
-from stream_ml.language.pipeline import Pipeline
-from tests.local.processes import until
+from tests.local.never_stopped import keep_journal
+from tests.local.processes import command, until
 
-SETTINGS = Settings(durable=Durable.NORMAL, batch=64, snapshot_seconds=0.002)
+BATCH, SNAPSHOT_S = 64, 0.002
+SETTINGS = Settings(durable=Durable.NORMAL, batch=BATCH, snapshot_seconds=SNAPSHOT_S)
 LIFE_S = 0.12
-READY = 0.8  # share of the kills that come after recovery
+RUNNING = 0.8  # share of the kills that come after a turn of that worker
+START_S = {"fork": 0.05, "command": 1.5}
+RATE = {"fork": 1_500.0, "command": 300.0}
 
 
-def killed(pipeline: Pipeline, path: Path, after_s: float, *, ready: bool) -> int:
-    """Fork a worker, kill it so long after its start or, if `ready`, after it has recovered; give the signal."""
-    told, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            with Worker(pipeline, path, SETTINGS) as worker:
-                os.write(tell, b"!")
-                worker.run()
-        finally:
-            os._exit(1)
-    os.close(tell)
-    if ready:
-        os.read(told, 1)
-    Event().wait(after_s)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    os.close(told)
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+def forked(file: str, path: Path) -> Callable[[], int]:
+    """Give what starts a worker and returns its process id."""
+    pipeline = load(file)
+    warm()
+
+    def start() -> int:
+        child = os.fork()
+        if child == 0:
+            try:
+                with Worker(pipeline, path, SETTINGS) as worker:
+                    worker.run()
+            finally:
+                os._exit(1)
+        return child
+
+    return start
 
 
-def entries(path: Path) -> int:
-    """Read the number of the last journal entry."""
+def commanded(file: str, path: Path) -> Callable[[], int]:
+    """Give what starts `stream-ml run` and returns its process id."""
+    settings = {"STREAM_ML_BATCH": str(BATCH), "STREAM_ML_SNAPSHOT_SECONDS": str(SNAPSHOT_S)}
+    line = command("run", file, "--on", f"sqlite:///{path}", "--durable", "normal")
+
+    def start() -> int:
+        return os.posix_spawn(
+            line[0],
+            line,
+            {**os.environ, **settings},
+            file_actions=[(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)],
+        )
+
+    return start
+
+
+def count(path: Path, query: str) -> int:
+    """Read one number."""
     connection = open_database(path, Access.READ)
     try:
-        return int(connection.execute("SELECT coalesce(max(number), 0) FROM journal").get)
+        return int(connection.execute(query).get)
     finally:
         connection.close()
 
 
-def main(file: str, database: str, kills: int, seed: int) -> None:
-    """Kill, then run to the end."""
+def entries(path: Path) -> int:
+    """Read the number of the last journal entry."""
+    return count(path, "SELECT coalesce(max(number), 0) FROM journal")
+
+
+def killed(child: int, after_s: float) -> bool:
+    """Kill a process so long from now; false if it had ended by itself."""
+    Event().wait(after_s)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def main(how: str, file: str, database: str, kills: int, seed: int) -> None:
+    """Kill, start again, kill, and so on."""
     path = Path(database)
-    pipeline = load(file)
-    warm()
+    keep_journal(path)
+    start = (forked if how == "fork" else commanded)(file, path)
     chance = random.Random(seed)
-    producer = subprocess.Popen([sys.executable, "-m", "tests.local.kill_producer", database])
-    until(lambda: path.exists() and path.stat().st_size > 100_000)
-    signals: Counter[int] = Counter()
-    progressed = 0
+    producer = subprocess.Popen([sys.executable, "-m", "tests.local.kill_producer", database, str(RATE[how])])
+    until(lambda: count(path, "SELECT coalesce(max(row), 0) FROM log") > 50)
+    done, at = 0, []
     try:
         for _ in range(kills):
             before = entries(path)
-            signals[killed(pipeline, path, chance.uniform(0.0, LIFE_S), ready=chance.random() < READY)] += 1
-            progressed += entries(path) > before
+            child = start()
+            if chance.random() < RUNNING:
+                until(lambda before=before: entries(path) > before)  # type: ignore[misc]  # a default is no parameter
+                done += killed(child, chance.uniform(0.0, LIFE_S))
+            else:
+                done += killed(child, chance.uniform(0.0, START_S[how]))
+            at.append((before, entries(path)))
     finally:
         producer.terminate()
         producer.wait()
-    with Worker(pipeline, path, SETTINGS) as worker:
-        worker.run(until_end=True)
-    sys.stdout.write(json.dumps({"killed": signals[signal.SIGKILL], "progressed": progressed}) + "\n")
+    running = sum(after > before for before, after in at)
+    sys.stdout.write(json.dumps({"killed": done, "running": running, "at": [after for _, after in at]}) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))

@@ -1,6 +1,6 @@
 """Appends orders and the answers to most of them, until it is ended: late, twice, unreadable, before their event.
 
-python -m tests.local.kill_producer FILE.db
+python -m tests.local.kill_producer FILE.db STEPS_A_SECOND
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import random
 import sys
+import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from stream_ml.client import connect
@@ -16,11 +18,12 @@ from stream_ml.client import connect
 FIRST = 1_740_787_200_000
 
 
-def append(path: Path) -> None:
-    """Append until the parent is gone, or ends us."""
+def append(path: Path, rate: float) -> None:
+    """Append until the parent is gone, or ends us; the pace does not depend on how long an append takes."""
     chance = random.Random(1)
     parent = os.getppid()
     n = 0
+    begun, pause = time.monotonic(), Event()
     with connect(f"sqlite:///{path}", durable="normal") as client:
         while os.getppid() == parent:
             at = FIRST + n * 1_000 - chance.choice([0, 0, 0, 30_000, 90_000])
@@ -33,7 +36,10 @@ def append(path: Path) -> None:
             if n % 97 == 0:
                 client.produce("orders", [b"no json"])
             n += 1
+            ahead = begun + n / rate - time.monotonic()
+            if ahead > 0:
+                pause.wait(ahead)
 
 
 if __name__ == "__main__":
-    append(Path(sys.argv[1]))
+    append(Path(sys.argv[1]), float(sys.argv[2]))

@@ -106,9 +106,7 @@ class Files:
         """Append the outputs of a turn."""
         try:
             for one in out:
-                file = self._open[kind_of(one)]
-                file.write(b"\n".join(one.values))
-                file.write(b"\n")
+                self._open[kind_of(one)].write(one.blob)
         except OSError as error:
             raise _failed(self._folder, error) from error
 

@@ -1,4 +1,4 @@
-"""When the worker keeps a snapshot, and how: gathered between two turns, written in slices between the next ones."""
+"""When the worker keeps a snapshot, and how: packed between two turns, written in slices between the next ones."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ class Snapshots:
             return
         self._since_s = 0.0
         self._kept = entry
-        self._work = self._written(iter(list(self._session.segment())), entry)
+        blobs = list(self._session.segment())  # packed before the next turn, which changes the arrays they are made of
+        self._work = self._written(iter(blobs), entry)
 
     def _written(self, blobs: Iterator[bytes], entry: int) -> Iterator[None]:
         """Write a snapshot.

@@ -1,31 +1,27 @@
-"""Run the cards workload side by side: ``python -m benchmarks [--payments N] [--rounds R]``."""
+"""Run benchmarks one after the other: ``python -m benchmarks [NAME ...] [--quick]``; all of them without a name."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
+from importlib import import_module
 
-from benchmarks.side_by_side import measure, save
-from stream_ml.demos.generate import CardsSpec, Labels, write_cards
+from benchmarks import report
+from benchmarks.command import run
 
-FOLDER = Path("out") / "bench" / "cards"
-#: By name, what this Python is to run; each reads the stream from FOLDER and prints JSON.
-PROGRAMS = {"river by hand": ("-m", "benchmarks.river_by_hand", str(FOLDER))}
+#: Modules with a `benchmark(quick)`, in the order in which they are run; each is a command of its own as well.
+NAMES = ("cards", "local", "keys", "snapshot", "follow", "models", "equality", "start")
 
 
 def main() -> None:
-    """Generate the stream, measure every program in turn, write and print the result."""
+    """Run what was named, then write what the results say into the docs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--payments", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--quick", action="store_true", help="small streams; results go to out/bench")
     options = parser.parse_args()
-    write_cards(FOLDER, CardsSpec(payments=options.payments, labels=Labels.ALL))
-    found = measure(PROGRAMS, options.rounds)
-    workload = f"cards: {options.payments:,} payments, each with its label record, from NDJSON, one core"
-    path = save("cards", {"workload": workload, "rounds": options.rounds, "programs": found})
-    print(json.dumps(found, indent=2))
-    print(f"written to {path.relative_to(Path.cwd())}")
+    for name in options.names or NAMES:
+        run(name, import_module(f"benchmarks.{name}").benchmark, quick=options.quick)
+    if not options.quick:
+        report.write()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ FEATURES = 1e-9  # largest difference, relative to max(1, |value|): running sums
 SCORES = 1e-6  # what those differences may do to the scores of a model that learns from them
 
 
-def benchmark(quick: bool) -> Found:  # noqa: FBT001 - the signature of every benchmark
+def benchmark(quick: bool) -> Found:
     """Measure both programs in turn and compare what they answered."""
     payments, rounds = (20_000, 2) if quick else (300_000, 3)
     with scratch() as folder:

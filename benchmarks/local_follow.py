@@ -2,9 +2,10 @@
 
     python benchmarks/local_follow.py [--events N] [--idle SECONDS]
 
-A worker runs the cards pipeline in a process of its own on a new file. Latency: from the moment at which `produce` of one
-payment returns (its commit) to the moment at which a reader in this process sees the prediction. Idle: CPU time of the worker's process over a span without records. Snapshot hold: the slowest commits of a producer that appends
-without pause, while the worker follows and keeps snapshots.
+A worker runs the cards pipeline in a process of its own on a new file. Latency: from the moment at which `produce` of
+one payment returns (its commit) to the moment at which a reader in this process sees the prediction. Idle: CPU time of
+the worker's process over a span without records. Snapshot hold: the slowest commits of a producer that appends without
+pause, while the worker follows and keeps snapshots.
 """
 
 from __future__ import annotations

@@ -57,8 +57,9 @@ def session() -> Session:
     made = Session(PIPELINE)
     each = Store.bytes_each(made.plan.scorer)
     small = Pipeline(
-        "rides", features=RideFeatures, label=Tip.tipped, model=linear_model.LogisticRegression(), pending=f"{100 * each}B"
-    )
+        "rides", features=RideFeatures, label=Tip.tipped, model=linear_model.LogisticRegression(),
+        pending=f"{100 * each}B",
+    )  # fmt: skip
     return Session(small)
 
 
@@ -77,7 +78,8 @@ def test_how_records_are_cut_is_invisible(session: Session) -> None:
     cut = Session(session_pipeline(session))
     parts = [one for first in range(0, 300, 7) for one in cut.feed([rides(first, min(7, 300 - first))]).out]
     for topic in ("rides.predictions", "rides.alarms"):
-        assert b"".join(o.blob for o in parts if o.topic == topic) == b"".join(o.blob for o in whole if o.topic == topic)
+        told = b"".join(out.blob for out in whole if out.topic == topic)
+        assert b"".join(out.blob for out in parts if out.topic == topic) == told
 
 
 def session_pipeline(session: Session) -> Pipeline:

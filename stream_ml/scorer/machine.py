@@ -102,7 +102,6 @@ class Scorer:
         """Carry the records out, a batch of operations at a time."""
         store, records = self.store, taken.records
         begin = 0
-        fresh = dict(zip(taken.labels.tolist(), range(taken.labels.size), strict=True)) if taken.labels.size else {}
         while begin < records.shape[0]:
             store.make_room()
             marks = self.marks()
@@ -113,13 +112,13 @@ class Scorer:
             count = int(store.scalars[join.NOPS])
             if count:
                 ops = store.ops[:count]
-                yield self._batch(ops, taken, marks, fresh)
+                yield self._batch(ops, taken, marks)
                 self.now = max(self.now, int(ops[-1, join.OP_MOMENT]))
                 self.features.forget(count, self.marks())
             self._release()
         if records.shape[0]:
             self.now = max(self.now, int(records[-1, join.RECEIVED]))
-        self._hold(taken, fresh)
+        self._hold(taken)
 
     def marks(self) -> I8:
         """Return for each stream the oldest moment that a reader may still ask for."""
@@ -128,7 +127,7 @@ class Scorer:
             marks[OUTCOMES] = self.now
         return marks
 
-    def _batch(self, ops: I8, taken: Taken, marks: I8, fresh: dict[int, int]) -> Batch:
+    def _batch(self, ops: I8, taken: Taken, marks: I8) -> Batch:
         kinds = ops[:, join.OP]
         events = np.flatnonzero(kinds == join.OP_EVENT)
         outcomes = np.flatnonzero(kinds == join.OP_OUTCOME)
@@ -151,7 +150,7 @@ class Scorer:
             row = int(ops[at, join.OP_ROW])
             order = int(taken.orders[ops[at, join.OP_RECORD]])
             if kinds[at] == join.OP_UNMATCHED:
-                origin = self.origins.pop(row) if row in self.origins else self._origin(taken, fresh[row])
+                origin = self.origins.pop(row, None) or self._origin(taken, int(np.flatnonzero(taken.labels == row)[0]))
                 batch.unmatched.append((order, origin))
             elif kinds[at] == OP_GAVE_UP:
                 batch.gave_up.append((at, row))
@@ -213,7 +212,7 @@ class Scorer:
             for label in self.store.stacks[3, : int(self.store.scalars[join.LFREED])].tolist():
                 self.origins.pop(label, None)
 
-    def _hold(self, taken: Taken, fresh: dict[int, int]) -> None:
+    def _hold(self, taken: Taken) -> None:
         """Remember where the turn's labels that still wait came from."""
         if not taken.labels.size:
             return

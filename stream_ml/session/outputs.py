@@ -217,7 +217,9 @@ class Outputs:
     def _alarms(self, batch: Batch, scored: Scored) -> None:
         """Write alarms in the order of the operations, then the metrics that were due."""
         watched = scored.watched
-        found = [(int(scored.examples[drift.index]), self._drift(batch, scored, drift, n)) for n, drift in watched.drifts]
+        found = [
+            (int(scored.examples[drift.index]), self._drift(batch, scored, drift, n)) for n, drift in watched.drifts
+        ]
         found += [(op, self._given_up(batch, op, count)) for op, count in batch.gave_up]
         for _, alarm in sorted(found, key=lambda one: one[0]):
             self.alarms += 1

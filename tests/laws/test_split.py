@@ -94,7 +94,7 @@ def test_no_clock_is_read_and_nothing_is_left_to_chance(name: str, monkeypatch: 
         message = "the core asked for the time or for a random number"
         raise AssertionError(message)
 
-    asked: list[tuple[object, Callable[[], object]]] = [
+    asked: list[tuple[object, Callable[..., object]]] = [
         (time, time.time), (time, time.time_ns), (time, time.monotonic), (time, time.perf_counter),
         (random, random.random), (random, random.randint),
     ]  # fmt: skip

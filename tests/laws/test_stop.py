@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -91,7 +92,8 @@ def test_stops_are_invisible(name: str) -> None:
 @pytest.mark.slow
 def test_stops_are_invisible_to_a_forest() -> None:
     random = Random(1)
-    assert_stops_are_invisible("pump", randomly(log_of("pump", 7, 60), 7), lambda: random.choice([NOTHING, STOP, CRASH]))
+    history = randomly(log_of("pump", 7, 60), 7)
+    assert_stops_are_invisible("pump", history, lambda: random.choice([NOTHING, STOP, CRASH]))
 
 
 @pytest.mark.parametrize("name", LAW)
@@ -162,7 +164,7 @@ def test_a_new_base_is_written_when_the_changes_outgrow_the_old_one() -> None:
         driver.snapshot()
         fresh.append(len(driver.memory.blobs))
         assert_snapshot_holds_everything(driver)
-    assert any(later < earlier for earlier, later in zip(fresh, fresh[1:], strict=False))
+    assert any(later < earlier for earlier, later in pairwise(fresh))
 
 
 # --- a change that nobody marked --------------------------------------------------------------------------------------

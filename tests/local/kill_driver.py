@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -31,6 +32,7 @@ BATCH, SNAPSHOT_S = 64, 0.002
 SETTINGS = Settings(durable=Durable.NORMAL, batch=BATCH, snapshot_seconds=SNAPSHOT_S)
 LIFE_S = 0.12
 RUNNING = 0.8  # share of the kills that come after a turn of that worker
+PATIENCE_S = 120.0  # a worker whose kernels are not in the cache compiles them first
 START_S = {"fork": 0.05, "command": 1.5}
 RATE = {"fork": 1_500.0, "command": 300.0}
 
@@ -59,12 +61,8 @@ def commanded(file: str, path: Path) -> Callable[[], int]:
     line = command("run", file, "--on", f"sqlite:///{path}", "--durable", "normal")
 
     def start() -> int:
-        return os.posix_spawn(
-            line[0],
-            line,
-            {**os.environ, **settings},
-            file_actions=[(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)],
-        )
+        quiet = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
+        return os.posix_spawn(line[0], line, {**os.environ, **settings}, file_actions=quiet)
 
     return start
 
@@ -83,11 +81,19 @@ def entries(path: Path) -> int:
     return count(path, "SELECT coalesce(max(number), 0) FROM journal")
 
 
-def killed(child: int, after_s: float) -> bool:
-    """Kill a process so long from now; false if it had ended by itself."""
-    Event().wait(after_s)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+def beyond(path: Path, number: int) -> bool:
+    """Tell whether there is a journal entry after a number."""
+    return entries(path) > number
+
+
+def killed(child: int, after_s: float, ready: Callable[[], bool]) -> bool:
+    """Kill a process so long after it is ready; false if it had ended by itself."""
+    try:
+        until(ready, PATIENCE_S)
+        Event().wait(after_s)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
@@ -103,12 +109,10 @@ def main(how: str, file: str, database: str, kills: int, seed: int) -> None:
     try:
         for _ in range(kills):
             before = entries(path)
-            child = start()
             if chance.random() < RUNNING:
-                until(lambda before=before: entries(path) > before)  # type: ignore[misc]  # a default is no parameter
-                done += killed(child, chance.uniform(0.0, LIFE_S))
+                done += killed(start(), chance.uniform(0.0, LIFE_S), partial(beyond, path, before))
             else:
-                done += killed(child, chance.uniform(0.0, START_S[how]))
+                done += killed(start(), chance.uniform(0.0, START_S[how]), partial(beyond, path, -1))
             at.append((before, entries(path)))
     finally:
         producer.terminate()

@@ -1,4 +1,4 @@
-"""Labels answer whole batches by a number; ids, keys, targets are numbers; closely watched; few pages measured apart."""
+"""Labels answer whole batches by a number; ids, keys, targets are numbers; closely watched; few pages told apart."""
 
 # mypy: disable-error-code="operator, arg-type"
 # A column that may be missing takes part in arithmetic; a type checker sees `float | None`.

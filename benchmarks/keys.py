@@ -38,7 +38,7 @@ def benchmark(quick: bool) -> Found:
     }
 
 
-def events(keys: int, rounds: int = EVENTS, seed: int = 3) -> Iterator[list[bytes]]:
+def events(keys: int, rounds: int = EVENTS, seed: int = 3, begin_ms: int = START_MS) -> Iterator[list[bytes]]:
     """Yield turns of payments: every key once a round in an order of its own, times rising over the span."""
     draw = np.random.default_rng(seed)
     step = SPAN_MS / (keys * rounds)
@@ -48,7 +48,7 @@ def events(keys: int, rounds: int = EVENTS, seed: int = 3) -> Iterator[list[byte
         for start in range(0, keys, TURN):
             yield [
                 b'{"card":"c%07d","amount":%d.%02d,"at":%d}'
-                % (key, cents // 100, cents % 100, START_MS + int((number * keys + place) * step))
+                % (key, cents // 100, cents % 100, begin_ms + int((number * keys + place) * step))
                 for place, key, cents in zip(
                     range(start, keys),
                     order[start : start + TURN].tolist(),

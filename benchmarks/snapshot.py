@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks import eight_windows
 from benchmarks.command import Found, answer, check, child, cli, main, scratch, start
-from benchmarks.keys import EVENTS, events, filled
+from benchmarks.keys import EVENTS, SPAN_MS, START_MS, events, filled
 from stream_ml.client import connect
 from stream_ml.client.database import Access, open_database
 from stream_ml.config.settings import Durable, Settings
@@ -46,7 +46,7 @@ def benchmark(quick: bool) -> Found:
         path = folder / "keys.db"
         child("benchmarks.snapshot", "--prepare", folder, keys)
         filled_to = int(ask(path, "SELECT max(row) FROM log"))
-        found = measured(path, keys, seconds=25.0 if quick else 90.0)
+        found = measured(path, keys, quick=quick)
     everything = found["snapshot"]["bytes_of_first_snapshot"]
     check(holds=found["snapshot"]["bytes"] > 0.8 * everything, what=f"not every key was in the snapshot: {found}")
     return {
@@ -57,7 +57,7 @@ def benchmark(quick: bool) -> Found:
     }
 
 
-# --- 1 and 2: a file whose every key has changed since its snapshot ------------------------------------------------------
+# --- 1 and 2: a file whose every key has changed since its snapshot ---------------------------------------------------
 
 
 def prepare(folder: Path, keys: int) -> Found:
@@ -66,7 +66,7 @@ def prepare(folder: Path, keys: int) -> Found:
     save_state(filled(keys), folder / "state")
     path = folder / "keys.db"
     with connect(f"sqlite:///{path}", durable="normal") as client:
-        for values in events(keys, rounds=1, seed=4):
+        for values in events(keys, rounds=1, seed=4, begin_ms=START_MS + SPAN_MS):
             client.produce("payments", values)
     settings = Settings(durable=Durable.NORMAL, snapshot_seconds=NEVER_S)
     count = 0
@@ -83,19 +83,21 @@ def prepare(folder: Path, keys: int) -> Found:
     return {}
 
 
-# --- 3: the worker recovers and keeps a snapshot while another process appends ------------------------------------------
+# --- 3: the worker recovers and keeps a snapshot while another process appends ---------------------------------------
 
 
-def measured(path: Path, keys: int, seconds: float) -> Found:
+def measured(path: Path, keys: int, *, quick: bool) -> Found:
     """Return latencies before and during the snapshot, and how long it took."""
+    seconds = 20.0 if quick else 90.0
     producer = start("benchmarks.appender", path, RATE, seconds, keys)
     moments: Found = {}
     watching = Thread(target=watch_file, args=(path, moments, time.monotonic() + seconds + 60.0))
     watching.start()
     Event().wait(QUIET_S)
     moments["worker"] = time.monotonic()
+    settings = {**os.environ, "STREAM_ML_SNAPSHOT_SECONDS": "0.01"} if quick else None
     line = cli("run", eight_windows.__file__, "--on", f"sqlite:///{path}")
-    worker = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    worker = subprocess.Popen(line, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         told = np.array(answer(producer))
         watching.join()
@@ -125,8 +127,7 @@ def measured(path: Path, keys: int, seconds: float) -> Found:
         },
     }
     check(holds=result["during"]["appends"] > 0, what="no record was appended during the snapshot")
-    check(holds=result["during"]["p99_ms"] <= LIMIT_MS, what=f"p99 of {result['during']['p99_ms']} ms")
-    return result
+    return {"reached": bool(result["during"]["p99_ms"] <= LIMIT_MS), **result}
 
 
 def latencies(told: Any) -> Found:
@@ -163,9 +164,9 @@ def watch_file(path: Path, moments: Found, until: float) -> None:
     moments["longest_ms"] = round(longest * 1e3, 1)
     sizes = connection.execute("SELECT number, length(data) FROM segments ORDER BY number").fetchall()
     connection.close()
-    fresh = [int(size) for number, size in sizes if int(number) > first_segment]  # type: ignore[arg-type]  # INTEGER
+    fresh = [int(size) for number, size in sizes if int(number) > first_segment]  # type: ignore[arg-type]
     moments["segments"], moments["bytes"] = len(fresh), sum(fresh)
-    moments["first_bytes"] = sum(int(size) for _, size in sizes) - sum(fresh)  # type: ignore[arg-type]
+    moments["first_bytes"] = sum(int(size) for _, size in sizes) - sum(fresh)  # type: ignore[arg-type,misc]
 
 
 NEWEST = (

@@ -269,14 +269,17 @@ def forget(
     layout: Ints,
     cutoffs: Floats,
 ) -> int:
-    """Move the clock hand over `steps` rows, dropping those in which no window can see anything; returns the hand."""
+    """Move the clock hand over `steps` rows, dropping those in which no window can see anything; returns the hand.
+
+    A row may go though it changed since the last snapshot: what the snapshot holds of it is older still.
+    """
     stride = template.shape[0]
     one = np.zeros(1, np.int64)
     for _ in range(steps):
         hand += 1
         if hand >= counts[0]:
             hand = 1
-        if counts[0] <= 1 or used[hand] == 0 or marks[hand] != CLEAN:
+        if counts[0] <= 1 or used[hand] == 0:
             continue
         if not blank(heads, hand * stride, template, fixed):
             continue
@@ -292,6 +295,7 @@ def forget(
         clear_rows(one, heads, stride, slab, alloc, layout)
         remove_words(slots, stored, width, hand)
         used[hand] = 0
+        marks[hand] = CLEAN
         free[counts[1]] = hand
         counts[1] += 1
         counts[2] -= 1

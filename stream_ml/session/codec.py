@@ -40,9 +40,13 @@ def _array(code: int, data: memoryview) -> Any:
     return np.frombuffer(data[2 + size :], np.dtype(dtype)).reshape(shape).copy()
 
 
-def dump(state: Mapping[str, Any]) -> bytes:
-    """Return a state of plain values and arrays as bytes that :func:`restore` reads."""
-    raw = msgspec.msgpack.encode([FORMAT, dict(state)], enc_hook=_plain)
+def encode(state: Mapping[str, Any]) -> bytes:
+    """Return a state of plain values and arrays as bytes; what happens to them later does not show."""
+    return msgspec.msgpack.encode([FORMAT, dict(state)], enc_hook=_plain)
+
+
+def seal(raw: bytes) -> bytes:
+    """Return encoded state compressed and with its checksum, as :func:`restore` reads it."""
     packed = zstandard.ZstdCompressor(level=_LEVEL).compress(raw)
     return packed + xxhash.xxh64_digest(packed)
 

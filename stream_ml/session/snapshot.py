@@ -10,7 +10,7 @@ import msgspec
 import xxhash
 
 from stream_ml.errors import CorruptError, FormatError
-from stream_ml.session.codec import FORMAT, dump, restore
+from stream_ml.session.codec import FORMAT, encode, restore, seal
 from stream_ml.session.state import State
 
 _CHECK = 8
@@ -70,19 +70,23 @@ class Snapshots:
         self._since = 0
 
     def gather(self, state: State, small: dict[str, Any]) -> Iterator[bytes]:
-        """Gather a snapshot now; the iterator packs it blob by blob and yields the manifest last."""
+        """Gather a snapshot now; the iterator compresses it blob by blob and yields the manifest last.
+
+        Everything is encoded before this returns, so that turns may go on while the iterator is drawn.
+        """
         everything = not self._checks or self._since > self._base_bytes
-        parts = [*state.parts(everything=everything), {"part": "small", **small}]
+        parts = [encode(part) for part in state.parts(everything=everything)]
+        parts.append(encode({"part": "small", **small}))
         state.clear_marks()
         if everything:
             self._checks, self._base_bytes, self._since = [], 0, 0
         return self._pack(parts, small["number"], everything=everything)
 
-    def _pack(self, parts: list[dict[str, Any]], entry: int, *, everything: bool) -> Iterator[bytes]:
+    def _pack(self, parts: list[bytes], entry: int, *, everything: bool) -> Iterator[bytes]:
         fresh = len(parts)
         parts.reverse()
         while parts:
-            blob = dump(parts.pop())
+            blob = seal(parts.pop())
             self._checks.append(xxhash.xxh64_intdigest(blob))
             if everything:
                 self._base_bytes += len(blob)

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.command import Found, check, child, main, memory
 from benchmarks.eight_windows import pipeline
 from stream_ml.kernels.jit import warm
-from stream_ml.session.session import Run, Session
+from stream_ml.sessions.session import Run, Session
 
 EVENTS, TURN = 5, 8_000
 START_MS, SPAN_MS = 1_735_689_600_000, 30 * 86_400_000

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from river import compose, linear_model, optim, preprocessing
 
 from benchmarks.command import Found, check, main, spread
+from benchmarks.differences import largest_difference
 from stream_ml.kernels.jit import warm
 from stream_ml.model.build import build
 from stream_ml.model.spec import Input, Model, Tape
@@ -53,8 +54,9 @@ class Case:
     task: str = "binary"
 
 
+WIDTHS = (8, 12, 32, 100, 300, 1_000)
 CASES = (
-    *(Case(f"scaler | logistic regression, {n} numbers", lambda: scaled(logistic()), n) for n in (8, 12, 32, 100, 300, 1_000)),
+    *(Case(f"scaler | logistic regression, {n} numbers", lambda: scaled(logistic()), n) for n in WIDTHS),
     Case("min-max | logistic regression, 12 numbers", lambda: preprocessing.MinMaxScaler() | logistic(), 12),
     Case("scaler | logistic regression (AdaGrad), 12 numbers", lambda: scaled(logistic(optim.AdaGrad())), 12),
     Case("scaler | logistic regression (Adam), 12 numbers", lambda: scaled(logistic(optim.Adam())), 12),
@@ -102,7 +104,7 @@ def measured(case: Case, records: int, rounds: int) -> Found:
         begun = time.process_time()
         theirs = by_hand(estimator, rows, truth, case.task)
         river.append((time.process_time() - begun) / records * 1e6)
-    apart = float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))).max())
+    apart = largest_difference(ours, theirs)
     check(holds=apart <= BOUND, what=f"{case.name}: scores differ by {apart}")
     fast, slow = spread(compiled, 3), spread(river, 1)
     return {

@@ -32,7 +32,7 @@ from stream_ml.config.settings import Durable, Settings
 from stream_ml.engines.local.worker import Carried, Worker
 from stream_ml.engines.saved import save_state
 from stream_ml.kernels.jit import warm
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 
 RATE, LIMIT_MS = 200.0, 100.0
 NEVER_S = 1e9

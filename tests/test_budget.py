@@ -11,7 +11,7 @@ from river import linear_model
 
 from stream_ml import Event, Features, Label, Pipeline
 from stream_ml.scorer.store import Store
-from stream_ml.session.session import Run, Session
+from stream_ml.sessions.session import Run, Session
 
 
 class Ride(Event, topic="rides", id="ride", key="rider", time="at", lateness="1m"):

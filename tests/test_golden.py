@@ -25,7 +25,7 @@ from stream_ml.engines.replay import replay
 from stream_ml.engines.replay.engine import Options
 from stream_ml.language.loader import load
 from stream_ml.language.pipeline import Pipeline
-from stream_ml.session.session import RANKS, Out, Run, Session, read_manifest
+from stream_ml.sessions.session import RANKS, Out, Run, Session, read_manifest
 from tests.pipelines_data import records
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-import stream_ml.session.session  # noqa: F401 - so that every kernel is known
+import stream_ml.sessions.session  # noqa: F401 - so that every kernel is known
 from stream_ml.cli.console import progress_bar
 from stream_ml.kernels.jit import warm
 

@@ -15,7 +15,7 @@ from stream_ml.cli.ready import settle
 from stream_ml.client.database import Access, require_place
 from stream_ml.engines.local.worker import Carried, End, Watcher, Worker
 from stream_ml.language.loader import load
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from stream_ml.engines.local.worker import Worker
 from stream_ml.engines.replay import Replayed, replay
 from stream_ml.errors import UsageError
 from stream_ml.kernels.jit import warm
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 
 FOLDER = Path("out") / "flights"
 DATABASE = "flights.db"

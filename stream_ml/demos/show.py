@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stream_ml.engines.local.worker import Carried
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 
 TERMINAL_S, PLAIN_S = 0.25, 2.0
 

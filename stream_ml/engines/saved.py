@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stream_ml.errors import StorageError, UsageError
 from stream_ml.language.pipeline import Pipeline
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 
 MANIFEST = "manifest.bin"
 _SEGMENTS = "segment-*.bin"

@@ -15,7 +15,7 @@ from stream_ml.features.space import Keyed
 from stream_ml.kernels import join
 from stream_ml.model.fallback import RiverModel
 from stream_ml.scorer.store import ASKED, PREDICTED, SCORE, VERSION
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 from stream_ml.testing.structure import structure
 
 

@@ -16,7 +16,7 @@ from stream_ml.language.loader import load
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.language.spans import parse_ms
 from stream_ml.language.specs import spec_of
-from stream_ml.session.session import Run, Session
+from stream_ml.sessions.session import Run, Session
 from stream_ml.testing.canonical import records
 from stream_ml.testing.memory import Memory, Row
 

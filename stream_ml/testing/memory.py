@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stream_ml.language.pipeline import Pipeline
-from stream_ml.session.journal import Fed
-from stream_ml.session.session import Run, Session, Turn, read_manifest
+from stream_ml.sessions.journal import Fed
+from stream_ml.sessions.session import Run, Session, Turn, read_manifest
 
 SOURCE = "log"
 

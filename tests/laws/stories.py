@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from stream_ml.language.loader import load
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.scorer.machine import Scorer
-from stream_ml.session import session as session_module
+from stream_ml.sessions import session as session_module
 from stream_ml.testing import Driver
 from tests import pipelines_data
 from tests.naive import Naive

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +47,7 @@ def sizes(driver: Driver) -> dict[str, int]:
 
 @pytest.mark.parametrize("snapshots", [True, False])
 def test_keys_that_come_and_go_leave_nothing(snapshots: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiles of five minutes at most, half a payment a second: after ten thousand cards no more is kept than after four."""
+    """Each card pays twice: after ten thousand cards no more is kept than after four thousand."""
     monkeypatch.setattr(symbols_module, "SWEEP", 500)
     driver = Driver(pipeline("tiles"), features=False)
     seen = []
@@ -86,12 +87,11 @@ def test_labels_and_events_that_wait_leave_nothing(monkeypatch: pytest.MonkeyPat
     assert driver.stats["joined"] > 11_000
 
 
-def test_pending_events_keep_to_their_budget(tmp_path: object) -> None:
+def test_pending_events_keep_to_their_budget(tmp_path: Path) -> None:
     """Past the budget the oldest are given up and counted, and stopping changes nothing about it."""
-    source = (TESTS / "pipelines_law" / "silent.py").read_text().replace('    "silent",\n', '    "small",\n    pending="64KiB",\n')
-    path = str(tmp_path) + "/small.py"
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(source)
+    source = (TESTS / "pipelines_law" / "silent.py").read_text()
+    path = tmp_path / "small.py"
+    path.write_text(source.replace('    "silent",\n', '    "small",\n    pending="64KiB",\n'))
     driver, never = Driver(load(path)), Driver(load(path))
     for first in range(0, 1_000, BATCH):
         for one in (driver, never):

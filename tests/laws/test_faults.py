@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from stream_ml.errors import CorruptError, UsageError
 from stream_ml.language.loader import load
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 from stream_ml.testing import Driver
 from stream_ml.testing.memory import Memory
 from tests.laws.stories import TESTS, differences, feed, log_of, pipeline, randomly, state
@@ -118,11 +119,10 @@ def test_a_gap_in_the_journal_is_refused() -> None:
     assert str(caught.value) == f"{missing}. Restore the file from a backup"
 
 
-def test_a_changed_pipeline_is_refused(tmp_path: object) -> None:
+def test_a_changed_pipeline_is_refused(tmp_path: Path) -> None:
     source = (TESTS / "pipelines_law" / f"{NAME}.py").read_text()
-    changed = str(tmp_path) + f"/{NAME}.py"
-    with open(changed, "w", encoding="utf-8") as file:
-        file.write(source.replace('over("1m", by=Payment.card)\n    risk', 'over("2m", by=Payment.card)\n    risk'))
+    changed = tmp_path / f"{NAME}.py"
+    changed.write_text(source.replace('over("1m", by=Payment.card)\n    risk', 'over("2m", by=Payment.card)\n    risk'))
     memory = stopped().memory
     assert memory.manifest is not None
     with pytest.raises(UsageError) as caught:
@@ -130,12 +130,11 @@ def test_a_changed_pipeline_is_refused(tmp_path: object) -> None:
     assert caught.value.cause == f"the declarations of {NAME!r} differ from those that made this state"
 
 
-def test_the_same_declarations_elsewhere_are_not_a_changed_pipeline(tmp_path: object) -> None:
+def test_the_same_declarations_elsewhere_are_not_a_changed_pipeline(tmp_path: Path) -> None:
     """Where the file lies, comments and blank lines change no answer."""
     source = (TESTS / "pipelines_law" / f"{NAME}.py").read_text()
-    other = str(tmp_path) + "/other.py"
-    with open(other, "w", encoding="utf-8") as file:
-        file.write("# moved\n\n" + source)
+    other = tmp_path / "other.py"
+    other.write_text("# moved\n\n" + source)
     memory = stopped().memory
     assert memory.manifest is not None
     Session.restore(load(other), memory.manifest, memory.blobs)

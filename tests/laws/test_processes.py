@@ -1,4 +1,4 @@
-"""Other processes give the same bits: interpreted instead of compiled, another hash seed, another time zone (laws 1, 3)."""
+"""Other processes give the same bits: interpreted, with another hash seed, in another time zone (laws 1, 3)."""
 
 from __future__ import annotations
 

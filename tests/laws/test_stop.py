@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_ml.kernels import join
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 from stream_ml.testing import Driver
 from stream_ml.testing.canonical import records
 from tests.laws.stories import (

@@ -16,8 +16,8 @@ from stream_ml.client.database import Access, open_database
 from stream_ml.client.log import Log
 from stream_ml.engines.local.reader import Reader, nothing
 from stream_ml.language.pipeline import Pipeline
-from stream_ml.session.journal import Entry, Fed, read_entry
-from stream_ml.session.session import Run, Session
+from stream_ml.sessions.journal import Entry, Fed, read_entry
+from stream_ml.sessions.session import Run, Session
 
 KINDS = ("predictions", "examples", "dead", "alarms", "metrics")
 

@@ -20,7 +20,7 @@ from stream_ml.engines.saved import save_state
 from stream_ml.errors import BusyError, CorruptError, UsageError
 from stream_ml.language.loader import load
 from stream_ml.language.pipeline import Pipeline
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 
 FILE = Path(__file__).with_name("orders.py")
 VIEWS = ("predictions", "examples", "dead_letters", "alarms", "metrics")

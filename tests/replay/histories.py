@@ -17,7 +17,7 @@ from stream_ml.engines.replay.sources import NEVER
 from stream_ml.language.loader import load
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.schema.records import Run
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 from tests.pipelines_data import Row
 
 FOLDER = Path(__file__).parent.parent / "pipelines"

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from stream_ml.engines.local.worker import Carried, Watcher
 from stream_ml.errors import UsageError
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 

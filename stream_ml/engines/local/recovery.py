@@ -15,8 +15,8 @@ from stream_ml.engines.saved import load_state
 from stream_ml.errors import CorruptError, UsageError
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.plan.bundle import compile_plan
-from stream_ml.session.journal import Fed
-from stream_ml.session.session import Run, Session, read_manifest
+from stream_ml.sessions.journal import Fed
+from stream_ml.sessions.session import Run, Session, read_manifest
 
 
 @dataclass(frozen=True, slots=True)

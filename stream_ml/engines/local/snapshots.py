@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from stream_ml.client.log import now_ms
 from stream_ml.engines.local.recovery import Recovered
 from stream_ml.engines.local.store import Generation, Store
-from stream_ml.session.session import read_manifest
+from stream_ml.sessions.session import read_manifest
 
 
 class Snapshots:

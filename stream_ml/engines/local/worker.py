@@ -22,7 +22,7 @@ from stream_ml.engines.local.snapshots import Snapshots
 from stream_ml.engines.local.store import Commit, Output, Store
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.schema.records import Run
-from stream_ml.session.session import Session, Turn
+from stream_ml.sessions.session import Session, Turn
 
 STATUS_EVERY_S = 1.0
 LONGEST_WAIT_S = 60.0

@@ -22,7 +22,7 @@ from stream_ml.language.specs import LabelSpec, spec_of
 from stream_ml.schema.history import Batch, read
 from stream_ml.schema.records import Out, Run
 from stream_ml.scorer.spec import Stream
-from stream_ml.session.session import RANKS, Session, Turn
+from stream_ml.sessions.session import RANKS, Session, Turn
 
 #: Most records of a turn.
 TURN = 8_192

@@ -13,7 +13,7 @@ import orjson
 
 from stream_ml.errors import StorageError
 from stream_ml.schema.records import Out
-from stream_ml.session.session import Session
+from stream_ml.sessions.session import Session
 
 #: Outputs that are written as they come, by the last part of their topic.
 STREAMS = ("predictions", "examples", "dead", "alarms", "metrics")
@@ -30,7 +30,7 @@ class Replayed:
     records, seconds
         How many records were fed, and how long that took, compiling apart.
     counters
-        As :attr:`stream_ml.session.session.Session.stats`: events, predictions, examples, dead letters by reason, …
+        As :attr:`stream_ml.sessions.session.Session.stats`: events, predictions, examples, dead letters by reason, …
     metrics
         Every metric at the end: ``name, slice, window, value, n, at, version``.
     outputs

@@ -14,13 +14,13 @@ from stream_ml.plan.bundle import Plan, compile_plan
 from stream_ml.schema.records import Fed, Out, Run
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import Scorer
-from stream_ml.session import journal
-from stream_ml.session.encode import Encoder
-from stream_ml.session.inline import Inline
-from stream_ml.session.merge import merge
-from stream_ml.session.outputs import Outputs
-from stream_ml.session.snapshot import Manifest, Snapshots, read_manifest
-from stream_ml.session.state import State
+from stream_ml.sessions import journal
+from stream_ml.sessions.encode import Encoder
+from stream_ml.sessions.inline import Inline
+from stream_ml.sessions.merge import merge
+from stream_ml.sessions.outputs import Outputs
+from stream_ml.sessions.snapshot import Manifest, Snapshots, read_manifest
+from stream_ml.sessions.state import State
 
 RANKS = {"table": 0, "event": 1, "other": 1, "label": 2}
 

@@ -10,8 +10,8 @@ import msgspec
 import xxhash
 
 from stream_ml.errors import CorruptError, FormatError
-from stream_ml.session.codec import FORMAT, encode, restore, seal
-from stream_ml.session.state import State
+from stream_ml.sessions.codec import FORMAT, encode, restore, seal
+from stream_ml.sessions.state import State
 
 _CHECK = 8
 

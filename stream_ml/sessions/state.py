@@ -12,8 +12,8 @@ from stream_ml.kernels import join
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import Origin, Scorer
 from stream_ml.scorer.store import RING_COLUMNS
-from stream_ml.session.codec import Dictionary
-from stream_ml.session.values import words
+from stream_ml.sessions.codec import Dictionary
+from stream_ml.sessions.values import words
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]

@@ -13,7 +13,7 @@ from stream_ml.model.spec import Answers, Tape
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import Batch, Scorer
 from stream_ml.scorer.store import ASKED, PREDICTED, SCORE, VERSION
-from stream_ml.session.values import values
+from stream_ml.sessions.values import values
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]

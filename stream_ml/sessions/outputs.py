@@ -18,9 +18,9 @@ from stream_ml.scorer.intake import Taken
 from stream_ml.scorer.machine import Batch, Origin, Scorer
 from stream_ml.scorer.spec import Field
 from stream_ml.scorer.store import AT, PREDICTED, RECEIVED, SCORE, VERSION
-from stream_ml.session.encode import FATES, RAW, Encoder, encode
-from stream_ml.session.inline import Inline, Scored
-from stream_ml.session.values import values, words
+from stream_ml.sessions.encode import FATES, RAW, Encoder, encode
+from stream_ml.sessions.inline import Inline, Scored
+from stream_ml.sessions.values import values, words
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]

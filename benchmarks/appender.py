@@ -12,8 +12,11 @@ from threading import Event
 
 import numpy as np
 
-from benchmarks.keys import START_MS
+from benchmarks.keys import SPAN_MS, START_MS
 from stream_ml.client import connect
+
+#: Later than all that the log holds, and within every window.
+AFTER_MS = START_MS + SPAN_MS + 2 * 3_600_000
 
 
 def append(url: str, rate: float, seconds: float, keys: int) -> list[tuple[float, float, float]]:
@@ -21,11 +24,11 @@ def append(url: str, rate: float, seconds: float, keys: int) -> list[tuple[float
     draw = np.random.default_rng(5)
     pause, told = Event(), []
     with connect(url) as client:
-        client.produce("payments", [b'{"card":"c0000000","amount":1.00,"at":%d}' % START_MS])
+        client.produce("payments", [b'{"card":"c0000000","amount":1.00,"at":%d}' % AFTER_MS])
         begun = time.monotonic()
         for number in range(int(rate * seconds)):
             intended = begun + number / rate
-            value = b'{"card":"c%07d","amount":1.00,"at":%d}' % (int(draw.integers(keys)), int(time.time() * 1000))
+            value = b'{"card":"c%07d","amount":1.00,"at":%d}' % (int(draw.integers(keys)), AFTER_MS + number)
             while (ahead := intended - time.monotonic()) > 0:
                 pause.wait(ahead)
             start = time.monotonic()

@@ -59,7 +59,7 @@ def elec2(row: Row) -> Record:
 def occupancy(row: Row) -> Record:
     """Give the room's sensors; whether somebody is in it."""
     names = ("Temperature", "Humidity", "Light", "CO2", "HumidityRatio")
-    hour = datetime.fromisoformat(row["date"]).hour  # noqa: DTZ007  (the file names no zone)
+    hour = datetime.fromisoformat(row["date"]).hour
     return {**{name: float(row[name]) for name in names}, "hour": str(hour)}, row["Occupancy"] == "1"
 
 
@@ -83,8 +83,10 @@ SETS = {
     "bike_hour": DataSet("bike_hour.csv.gz", bike_hour, "regression"),
     "prsa_pm25": DataSet("prsa_pm25.csv.gz", prsa_pm25, "regression"),
 }
+#: Rain is rare, so its first scaled values are in the dozens: a rate at which even they do not diverge.
+GENTLE = 0.0002
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
-    "SGD": lambda: optim.SGD(0.005),
+    "SGD": lambda: optim.SGD(GENTLE),
     "AdaGrad": lambda: optim.AdaGrad(0.05),
     "Adam": lambda: optim.Adam(0.005),
 }
@@ -99,6 +101,13 @@ def models(task: str) -> dict[str, Any]:
     }
 
 
+def plainest(task: str) -> Any:
+    """Return the model with one constant rate."""
+    if task == "binary":
+        return linear_model.LogisticRegression(optim.SGD(0.005))
+    return linear_model.LinearRegression(optim.SGD(GENTLE), intercept_lr=0.005)
+
+
 def benchmark(quick: bool) -> Found:
     """Compare on every data set that is there; without the folder only flights."""
     warm()
@@ -111,11 +120,7 @@ def benchmark(quick: bool) -> Found:
             f"{name}, {optimizer}": compare(model, records, one.task) for optimizer, model in models(one.task).items()
         }
         numbers = [({key: x[key] for key in x if isinstance(x[key], float)}, y) for x, y in records]
-        plain = (
-            linear_model.LogisticRegression()
-            if one.task == "binary"
-            else linear_model.LinearRegression(intercept_lr=0.005)
-        )
+        plain = plainest(one.task)
         found[f"{name}, numbers alone, min-max"] = compare(preprocessing.MinMaxScaler() | plain, numbers, one.task)
         found[f"{name}, numbers alone, SGD"] = compare(scaled(copy.deepcopy(plain)), numbers, one.task)
     found["flights, the pipeline's own answers"] = flights_pipeline(3_000 if quick else None)

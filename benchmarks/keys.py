@@ -38,10 +38,12 @@ def benchmark(quick: bool) -> Found:
     }
 
 
-def events(keys: int, rounds: int = EVENTS, seed: int = 3, begin_ms: int = START_MS) -> Iterator[list[bytes]]:
+def events(
+    keys: int, rounds: int = EVENTS, begin_ms: int = START_MS, span_ms: int = SPAN_MS, seed: int = 3
+) -> Iterator[list[bytes]]:
     """Yield turns of payments: every key once a round in an order of its own, times rising over the span."""
     draw = np.random.default_rng(seed)
-    step = SPAN_MS / (keys * rounds)
+    step = span_ms / (keys * rounds)
     for number in range(rounds):
         order = draw.permutation(keys)
         amounts = draw.integers(100, 99_999, keys)
@@ -61,7 +63,7 @@ def events(keys: int, rounds: int = EVENTS, seed: int = 3, begin_ms: int = START
 def run_of(values: list[bytes], first: int) -> Run:
     """Return a turn's run; received when the clock of the events says."""
     n = len(values)
-    received = np.full(n, START_MS + SPAN_MS, np.int64)
+    received = np.full(n, START_MS + 2 * SPAN_MS, np.int64)
     nothing: list[bytes | None] = [None] * n
     return Run(
         "log", first, first + n, 1 << 52, ["payments"] * n, np.arange(first, first + n), received, nothing, values

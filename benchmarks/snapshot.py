@@ -35,6 +35,7 @@ from stream_ml.kernels.jit import warm
 from stream_ml.sessions.session import Session
 
 RATE, LIMIT_MS = 200.0, 100.0
+HOUR_MS = 3_600_000
 NEVER_S = 1e9
 QUIET_S = 5.0  # appended before the worker starts
 
@@ -66,7 +67,7 @@ def prepare(folder: Path, keys: int) -> Found:
     save_state(filled(keys), folder / "state")
     path = folder / "keys.db"
     with connect(f"sqlite:///{path}", durable="normal") as client:
-        for values in events(keys, rounds=1, seed=4, begin_ms=START_MS + SPAN_MS):
+        for values in events(keys, rounds=1, begin_ms=START_MS + SPAN_MS, span_ms=HOUR_MS, seed=4):
             client.produce("payments", values)
     settings = Settings(durable=Durable.NORMAL, snapshot_seconds=NEVER_S)
     count = 0
@@ -88,11 +89,12 @@ def prepare(folder: Path, keys: int) -> Found:
 
 def measured(path: Path, keys: int, *, quick: bool) -> Found:
     """Return latencies before and during the snapshot, and how long it took."""
-    seconds = 20.0 if quick else 90.0
+    seconds = 25.0 if quick else 100.0
     producer = start("benchmarks.appender", path, RATE, seconds, keys)
     moments: Found = {}
     watching = Thread(target=watch_file, args=(path, moments, time.monotonic() + seconds + 60.0))
     watching.start()
+    until_rows(path, int(ask(path, "SELECT max(row) FROM log")) + 20)
     Event().wait(QUIET_S)
     moments["worker"] = time.monotonic()
     settings = {**os.environ, "STREAM_ML_SNAPSHOT_SECONDS": "0.01"} if quick else None
@@ -128,6 +130,14 @@ def measured(path: Path, keys: int, *, quick: bool) -> Found:
     }
     check(holds=result["during"]["appends"] > 0, what="no record was appended during the snapshot")
     return {"reached": bool(result["during"]["p99_ms"] <= LIMIT_MS), **result}
+
+
+def until_rows(path: Path, row: int) -> None:
+    """Wait until the log has this row."""
+    pause, end = Event(), time.monotonic() + 60.0
+    while int(ask(path, "SELECT max(row) FROM log")) < row:
+        check(holds=time.monotonic() < end, what="the producer appends nothing")
+        pause.wait(0.05)
 
 
 def latencies(told: Any) -> Found:

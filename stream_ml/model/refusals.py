@@ -148,7 +148,7 @@ def _names(item: Any, inputs: Sequence[Input], missing: Collection[str], renamed
     """Yield selections of features that do not exist or may be absent."""
     if isinstance(item, compose.Select):
         names = sorted(map(str, item.keys))
-    elif isinstance(item, feature_extraction.BagOfWords | feature_extraction.TFIDF) and item.on is not None:
+    elif issubclass(type(item), feature_extraction.BagOfWords) and item.on is not None:  # isinstance asks last steps
         names = [str(item.on)]
     else:
         return

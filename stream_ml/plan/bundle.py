@@ -15,6 +15,7 @@ from stream_ml.language.pipeline import Pipeline
 from stream_ml.learner.machine import LearnerSpec
 from stream_ml.model.spec import Input
 from stream_ml.plan.compile import compile_scorer
+from stream_ml.plan.refusals import refuse
 from stream_ml.scorer.spec import ScorerSpec
 
 #: Changed when the same declarations would give other answers or another state.
@@ -60,6 +61,7 @@ def compile_plan(pipeline: Pipeline) -> Plan:
         at_once=pipeline.label is None or pipeline.task == "anomaly",
         lineage="",
     )
+    refuse(pipeline, learner.inputs)
     digest = _digest(pipeline, scorer, learner)
     return Plan(
         pipeline.name, scorer, replace(learner, lineage=digest[:8]), pipeline.store_features, digest

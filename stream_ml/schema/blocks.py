@@ -18,7 +18,7 @@ BLOCK = 1024 * 1024
 #: A longer line is not a record; reading on would only fill the memory.
 LONGEST_LINE = 256 * 1024 * 1024
 STEP = 64
-GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b\x08"
 MARK = b"\xef\xbb\xbf"
 
 
@@ -50,7 +50,7 @@ def blocks(path: Path) -> Iterator[bytes]:
         When the file cannot be read, or when its gzip data are damaged, after everything before the damage was yielded.
     """
     with reading(path), path.open("rb") as file:
-        if file.peek(2)[:2] == GZIP:
+        if file.peek(len(GZIP))[: len(GZIP)] == GZIP:
             yield from _unpacked(file, path)
             return
         while block := file.read(BLOCK):

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
@@ -166,6 +166,7 @@ def test_ndjson_lines_are_the_records(tmp_path: Path, suffix: str, end: str) -> 
     st.booleans(),
 )
 def test_lines_do_not_depend_on_blocks(tmp_path: Path, lines: list[bytes], block: int, packed: bool) -> None:
+    assume(packed or not b"".join(lines[:1]).startswith(blocks.GZIP))  # a plain file that begins so is taken for gzip
     path = write(tmp_path / ("a.ndjson.gz" if packed else "a.ndjson"), b"".join(line + b"\n" for line in lines))
     before = blocks.BLOCK
     try:
@@ -173,10 +174,9 @@ def test_lines_do_not_depend_on_blocks(tmp_path: Path, lines: list[bytes], block
         found = [line for part in blocks.lines(path) for line in part]
     finally:
         blocks.BLOCK = before
-    if packed or path.read_bytes()[:2] != blocks.GZIP:
-        assert [line.removeprefix(blocks.MARK) for line in found[:1]] + found[1:] == [
-            line.removeprefix(blocks.MARK) for line in lines[:1]
-        ] + lines[1:]
+    assert [line.removeprefix(blocks.MARK) for line in found[:1]] + found[1:] == [
+        line.removeprefix(blocks.MARK) for line in lines[:1]
+    ] + lines[1:]
 
 
 def test_received_is_read_where_it_is(tmp_path: Path) -> None:

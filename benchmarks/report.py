@@ -1,0 +1,195 @@
+"""Writes ``docs/benchmarks.md`` from ``benchmarks/results/*.json``: ``python -m benchmarks.report``.
+
+Nothing on that page is typed by hand: every figure is one of a result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.side_by_side import RESULTS
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+Written by `python -m benchmarks.report` from `benchmarks/results/`. Machines are shared and noisy: what counts is a
+ratio of programs that ran in turn in one run; an absolute figure is orientation. Medians, ranges in brackets.
+Run them again with `make bench`, or one with `python -m benchmarks NAME [--quick]`.
+"""
+
+Result = dict[str, Any]
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    """Return a table's lines."""
+    names = list(head)
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    return [*lines, *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)]
+
+
+def spread(found: Result) -> str:
+    """Spell a median with its range."""
+    low, high = found["range"]
+    return f"{found['median']:,} ({low:,} to {high:,})"
+
+
+def cards(found: Result) -> list[str]:
+    """Replay beside river by hand."""
+    lines = table(
+        ["", "payments/s", "CPU us a payment", "ROC AUC", "log loss", "alarms"],
+        (
+            [
+                name, spread(one["payments_per_second"]), spread(one["cpu_us_per_payment"]),
+                f"{one['roc_auc']:.4f}", f"{one['log_loss']:.4f}", one["alarms"],
+            ]
+            for name, one in found["programs"].items()
+        ),
+    )  # fmt: skip
+    ratio, same = found["ratio"], found["same_features"]
+    return [
+        *lines, "",
+        f"Ratio: {ratio['by_wall_time']} by wall time, {ratio['by_cpu_time']} by CPU time. The engine writes "
+        "predictions, examples, alarms and metrics, the program by hand predictions alone.",
+        f"With exact windows on both sides, over {same['payments']:,} payments: features differ by "
+        f"{same['largest_feature_difference']:.1e}, scores by {same['largest_score_difference']:.1e} at most.",
+    ]  # fmt: skip
+
+
+def local(found: Result) -> list[str]:
+    """Spell the local engine's turn, part by part."""
+    parts = [name for name in next(iter(found["programs"].values()))["cpu_us"] if name != "all"]
+    lines = table(
+        ["", "payments/s", "CPU us a payment", *(f"of it {part}" for part in parts)],
+        (
+            [
+                name, spread(one["payments_per_second"]), spread(one["cpu_us_per_payment"]),
+                *(one["cpu_us"].get(part, {"median": "-"})["median"] for part in parts),
+            ]
+            for name, one in found["programs"].items()
+        ),
+    )  # fmt: skip
+    made = found["produce"]
+    return [
+        *lines, "",
+        f"The producer: {made['records_per_second']:,} records/s, {made['cpu_us_per_record']} us each (CPU).",
+    ]  # fmt: skip
+
+
+def keys(found: Result) -> list[str]:
+    """Bytes a key by size, and what keeping and restoring takes."""
+    return table(
+        [
+            "keys", "bytes a key: windows", "with texts", "of the process", "us an event", "gather s", "pack s",
+            "restore s", "snapshot bytes",
+        ],
+        (
+            [
+                f"{one['keys']:,}", one["windows_bytes_per_key"], one["state_bytes_per_key"],
+                one["process_bytes_per_key"], one["cpu_us_per_event"], one["snapshot"]["gather_s"],
+                one["snapshot"]["pack_s"], one["snapshot"]["restore_s"], f"{one['snapshot']['bytes']:,}",
+            ]
+            for one in found["by_keys"].values()
+        ),
+    )  # fmt: skip
+
+
+def snapshot(found: Result) -> list[str]:
+    """Append latencies of producers."""
+    lines = table(
+        ["appends, ms", "n", "p50", "p90", "p99", "p99.9", "max"],
+        (
+            [name.replace("_", " "), *(found[name].get(key, "-") for key in LATENCIES)]
+            for name in ("before", "while_recovering", "during")
+        ),
+    )
+    kept, recovery = found["snapshot"], found["recovery"]
+    return [
+        *lines, "",
+        f"The snapshot took {kept['seconds']} s for {kept['bytes']:,} bytes in {kept['segments']} segments; the "
+        f"longest time without a turn in it was {kept['longest_time_without_a_turn_ms']:,} ms. The recovery before it took "
+        f"{recovery['seconds_to_first_turn']} s, {recovery['entries_fed_again']} journal entries fed again.",
+    ]  # fmt: skip
+
+
+LATENCIES = ("appends", "p50_ms", "p90_ms", "p99_ms", "p99_9_ms", "max_ms")
+
+
+def follow(found: Result) -> list[str]:
+    """Latency of a lone event and what idling costs."""
+    times = found["commit_to_prediction_ms"]
+    told = ", ".join(f"{name} {value} ms" for name, value in times.items())
+    return [f"From commit to prediction: {told}. Idle: {found['idle_percent_of_a_core']} % of a core."]
+
+
+def models(found: Result) -> list[str]:
+    """Compiled parts beside river."""
+    return table(
+        ["estimator", "compiled us", "river us", "ratio", "largest difference"],
+        (
+            [
+                name.replace("|", "\\|"), spread(one["compiled_us"]), spread(one["river_us"]), one["ratio"],
+                f"{one['largest_difference']:.1e}",
+            ]
+            for name, one in found["cases"].items()
+        ),
+    )  # fmt: skip
+
+
+def equality(found: Result) -> list[str]:
+    """Largest differences by stream."""
+    rows = ([name, f"{one['records']:,}", f"{one['largest_difference']:.1e}"] for name, one in found["streams"].items())
+    lines = table(["stream", "records", "largest difference"], rows)
+    return [*lines, "", f"Largest of all: {found['largest_difference']:.1e}; the bound is {found['bound']:.0e}."]
+
+
+def start(found: Result) -> list[str]:
+    """Seconds of a warm start."""
+    return [
+        f"Seconds from the call to the first prediction: {spread(found['seconds_to_first_prediction'])}; "
+        f"a process that only imports the libraries: {spread(found['seconds_to_import_the_libraries_alone'])}."
+    ]
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
+    "cards": ("Replay", cards),
+    "local": ("The local engine, end to end", local),
+    "keys": ("Keys", keys),
+    "snapshot": ("Producers during a snapshot", snapshot),
+    "follow": ("The live edge", follow),
+    "models": ("Compiled models beside river", models),
+    "equality": ("Compiled equals river", equality),
+    "start": ("Warm start", start),
+}
+
+
+def page() -> str:
+    """Return the page; a benchmark without a result is left out."""
+    lines = [HEAD]
+    for name, (title, spelled) in SECTIONS.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            lines += [f"## {title}", "", f"{found['workload']}.", "", *spelled(found), "", where(found), ""]
+    return "\n".join(lines)
+
+
+def where(found: Result) -> str:
+    """Say what a result was measured on."""
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    return (
+        f"*`{found['command']}` at {found['commit'][:8]}: {found['cores']} cores {found['processor']}, "
+        f"Python {found['python']}, {versions}.*"
+    )
+
+
+def write() -> Path:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+    return PAGE
+
+
+if __name__ == "__main__":
+    print(write().relative_to(Path.cwd()))

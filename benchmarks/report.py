@@ -109,8 +109,8 @@ def snapshot(found: Result) -> list[str]:
     return [
         *lines, "",
         f"The snapshot took {kept['seconds']} s for {kept['bytes']:,} bytes in {kept['segments']} segments; the "
-        f"longest time without a turn in it was {kept['longest_time_without_a_turn_ms']:,} ms. The recovery before it took "
-        f"{recovery['seconds_to_first_turn']} s, {recovery['entries_fed_again']} journal entries fed again.",
+        f"longest time without a turn in it was {kept['longest_time_without_a_turn_ms']:,} ms. The recovery before it "
+        f"took {recovery['seconds_to_first_turn']} s, {recovery['entries_fed_again']} journal entries fed again.",
     ]  # fmt: skip
 
 

@@ -30,11 +30,11 @@ S_NEWEST, S_LATENESS, S_AHEAD = range(3)
 # Counters.
 COUNTERS = (
     "events", "duplicate", "late", "other_events", "other_late", "labels", "joined", "again", "held", "idle",
-    "unmatched", "silence", "dropped", "given_up", "orphan", "ahead", "other_duplicate",
+    "unmatched", "silence", "dropped", "given_up", "orphan", "ahead", "other_duplicate", "tables",
 )  # fmt: skip
 (
     C_EVENTS, C_DUPLICATE, C_LATE, C_OTHER, C_OTHER_LATE, C_LABELS, C_JOINED, C_AGAIN, C_HELD, C_IDLE, C_UNMATCHED,
-    C_SILENCE, C_DROPPED, C_GIVEN_UP, C_ORPHAN, C_AHEAD, C_OTHER_DUPLICATE,
+    C_SILENCE, C_DROPPED, C_GIVEN_UP, C_ORPHAN, C_AHEAD, C_OTHER_DUPLICATE, C_TABLES,
 ) = range(len(COUNTERS))  # fmt: skip
 NOTHING = -(1 << 60)
 

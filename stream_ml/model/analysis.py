@@ -6,6 +6,7 @@ stand. dict order is kept as river would have it, since the order of a sum shows
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -279,14 +280,20 @@ class Analysis:
         """Refuse names that could meet: river would keep one weight for "a" = "b_c" and "a_b" = "c"."""
         encoded = [name for _, block in self._plan.blocks for name in block.names]
         numbers = [name for name, column in columns.items() if isinstance(column, Column)]
+        texts = {one.name for one in self._inputs if one.kind == "text"}
         for j, name in enumerate(encoded):
             others = [*encoded[:j], *encoded[j + 1 :]]
-            met = [one for one in others if one == name] + [
-                one for one in (*others, *numbers) if one.startswith(f"{name}_")
-            ]
+            met = [one for one in others if one == name]
+            if name in texts:
+                met += [one for one in (*others, *numbers) if one.startswith(f"{name}_")]
+            else:  # its values are whole numbers or truths: they hold no "_"
+                met += [one for one in numbers if _WHOLE.fullmatch(one.removeprefix(f"{name}_")) and one != name]
             if met:
                 why = f"one-hot columns of {name!r} may have the names of those of {met[0]!r}"
                 raise NotCompiledError(step, why)
+
+
+_WHOLE = re.compile(r"-?[0-9]+|True|False")
 
 
 def _kind(column: Column | Block) -> str:

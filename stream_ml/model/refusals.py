@@ -146,9 +146,9 @@ def _seeds(item: Any) -> Iterator[Finding]:
 
 def _names(item: Any, inputs: Sequence[Input], missing: Collection[str], renamed: bool) -> Iterator[Finding]:
     """Yield selections of features that do not exist or may be absent."""
-    if isinstance(item, compose.Select):
+    if issubclass(type(item), compose.Select):  # isinstance asks the last step of a pipeline
         names = sorted(map(str, item.keys))
-    elif issubclass(type(item), feature_extraction.BagOfWords) and item.on is not None:  # isinstance asks last steps
+    elif issubclass(type(item), feature_extraction.BagOfWords) and item.on is not None:
         names = [str(item.on)]
     else:
         return

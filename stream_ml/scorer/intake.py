@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_ml.features.spec import OWN
 from stream_ml.kernels import join
+from stream_ml.kernels.operations import C_TABLES
 from stream_ml.schema.decoder import Columns, Decoder
 from stream_ml.schema.records import Fed
 from stream_ml.schema.symbols import Symbols
@@ -184,6 +185,8 @@ class Intake:
                 records[:, join.ON] = self._on_words(columns)
         elif stream.role == "label":
             self._labels(taken, stream, columns, records, values)
+        elif stream.role == "table":
+            self._store.counters[C_TABLES] += n
         elif number in self.seen:
             records = self._first_seen(stream, columns, records)
         return records

@@ -14,6 +14,8 @@ from stream_ml.schema.records import Out, Run
 
 FORMAT: Final = 1
 _CHECK = 8
+#: Characters of the plan's digest in an entry.
+PLAN: Final = 16
 
 
 class Fed(msgspec.Struct, frozen=True, array_like=True):
@@ -42,6 +44,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         (source, offset) of records that are left out because they killed the process.
     digest
         xxh64 of the turn's outputs.
+    plan
+        The beginning of the digest of the plan that carried the turn out.
     """
 
     format: int
@@ -50,6 +54,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     tick: int | None
     skipped: tuple[tuple[str, int], ...]
     digest: int
+    plan: str
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -77,11 +82,11 @@ def digest_of(out: Sequence[Out]) -> int:
 
 
 def entry_of(
-    number: int, runs: Sequence[Run], tick: int | None, skipped: Sequence[tuple[str, int]], digest: int
+    number: int, runs: Sequence[Run], tick: int | None, digest: int, plan: str
 ) -> bytes:
     """Return the journal entry of a turn."""
     fed = tuple(Fed(r.source, r.first, r.end, r.cap, len(r.values), check_of(r)) for r in runs)
-    raw = _ENCODER.encode(Entry(FORMAT, number, fed, tick, tuple(skipped), digest))
+    raw = _ENCODER.encode(Entry(FORMAT, number, fed, tick, (), digest, plan[:PLAN]))
     return raw + xxhash.xxh64_digest(raw)
 
 

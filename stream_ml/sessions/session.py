@@ -114,7 +114,7 @@ class Session:
         self.number += 1
         entry = b""
         if self._journaled:
-            entry = journal.entry_of(self.number, runs, tick, (), journal.digest_of(out))
+            entry = journal.entry_of(self.number, runs, tick, journal.digest_of(out), self.plan.digest)
         if self.symbols.due():
             self.symbols.sweep(self._codes())
         return Turn(out, entry, self.number)
@@ -201,9 +201,7 @@ class Session:
         named = read_manifest(manifest)
         parts, small = session._snapshots.read(named, blobs)
         if small["digest"] != session.plan.digest:
-            cause = f"the declarations of {session.plan.name!r} differ from those that made this state"
-            cure = "Run the old file to its end with `--until-end`, then start the new one on a new database"
-            raise UsageError(cause, cure)
+            raise session._changed()  # noqa: SLF001  (its own)
         session.state.load(parts)
         session.learner.load(small["learner"])
         session.number = small["number"]
@@ -240,6 +238,8 @@ class Session:
         ------
         CorruptError
             When a checksum does not hold, an entry is missing, or a source no longer holds what was fed.
+        UsageError
+            When the pipeline's file has changed since.
         """
         session = cls(pipeline, **options) if manifest is None else cls.restore(pipeline, manifest, blobs, **options)
         for raw in entries:
@@ -249,8 +249,16 @@ class Session:
             if entry.number != session.number + 1:
                 cause = f"journal entry {session.number + 1} is missing: the next one is {entry.number}"
                 raise CorruptError(cause, "Restore the file from a backup")
+            if entry.plan != session.plan.digest[: journal.PLAN]:
+                raise session._changed()  # noqa: SLF001  (its own)
             session._again(entry, read)  # noqa: SLF001  (its own)
         return session
+
+    def _changed(self) -> UsageError:
+        cause = f"the declarations of {self.plan.name!r} differ from those that made this state"
+        return UsageError(
+            cause, "Run the old file to its end with `--until-end`, then start the new one on a new database"
+        )
 
     def _again(self, entry: journal.Entry, read: Callable[[journal.Fed], Run]) -> None:
         """Feed again what an entry says was fed; outputs are thrown away, their digest compared."""

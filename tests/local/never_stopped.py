@@ -24,12 +24,13 @@ KINDS = ("predictions", "examples", "dead", "alarms", "metrics")
 
 @dataclass
 class Story:
-    """What a session put out and where it stands after the last entry."""
+    """What a session put out and where it stands after the last entry; `after[n]` counts outputs after entry n."""
 
     session: Session
     turns: int = 0
     ticks: int = 0
     out: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    after: list[dict[str, int]] = field(default_factory=lambda: [{}])
 
 
 def keep_journal(path: Path) -> None:
@@ -66,6 +67,7 @@ def never_stopped(pipeline: Pipeline, path: Path) -> Story:
         assert read_entry(turn.entry) == entry, f"turn {entry.number} is another one than the worker carried out"
         for out in turn.out:
             story.out[out.topic] += out.values
+        story.after.append({topic: len(values) for topic, values in story.out.items()})
         story.turns += 1
         story.ticks += entry.tick is not None
     connection.close()

@@ -1,6 +1,6 @@
 """The replay engine: a pipeline over files of history, merged by received time; no transaction and no journal."""
 
-from stream_ml.engines.replay.engine import replay
+from stream_ml.engines.replay.engine import Options, replay
 from stream_ml.engines.replay.outputs import Replayed
 
-__all__ = ["Replayed", "replay"]
+__all__ = ["Options", "Replayed", "replay"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-from benchmarks import report
 from benchmarks.command import run
+from benchmarks.report import write
 
 #: Modules with a `benchmark(quick)`, in the order in which they are run; each is a command of its own as well.
 NAMES = ("cards", "local", "keys", "snapshot", "follow", "models", "equality", "start")
@@ -21,7 +21,7 @@ def main() -> None:
     for name in options.names or NAMES:
         run(name, import_module(f"benchmarks.{name}").benchmark, quick=options.quick)
     if not options.quick:
-        report.write()
+        write()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from stream_ml.errors import UsageError
 
-DEMOS = {"flights": "stream_ml.demos.flights_demo"}
+DEMOS = {"flights": "stream_ml.demos.flights_demo", "cards": "stream_ml.demos.cards_demo"}
 
 
 def demo(name: str, *, as_json: bool) -> None:

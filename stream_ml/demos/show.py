@@ -79,7 +79,9 @@ class Board:
         if self._live is not None:
             self._live.update(self._table(row))
         else:
-            self._console.print("  ".join(f"{n} {v}" for n, v in zip(self.COLUMNS, row, strict=True)), highlight=False)
+            self._console.print(
+                "  ".join(f"{n} {v}" for n, v in zip(self.COLUMNS, row, strict=True)), highlight=False, soft_wrap=True
+            )
 
     def _table(self, row: Sequence[str]) -> Table:
         table = Table(title=self._title, title_justify="left")

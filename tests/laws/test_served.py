@@ -82,7 +82,7 @@ def answer(model: Any, task: str, features: dict[str, Any]) -> float:
     return float(model.predict_one(features))
 
 
-@pytest.mark.parametrize("name", [*COMPILED, "silent", "delayed", "returns", "follow", "demand"])
+@pytest.mark.parametrize("name", [*COMPILED, "bids", "silent", "delayed", "returns", "follow", "demand"])
 def test_compiled_models_answer_as_river_by_hand(name: str) -> None:
     """Hand river the features as served, in the order in which the engine predicts and learns."""
     log = log_of(name, 34, 300)
@@ -109,7 +109,7 @@ def test_compiled_models_answer_as_river_by_hand(name: str) -> None:
     assert most <= 1e-12
 
 
-@pytest.mark.parametrize("name", ["answered", "bids", "sms"])
+@pytest.mark.parametrize("name", ["answered", "sms"])
 def test_models_that_river_runs_answer_as_river_by_hand(name: str) -> None:
     log = log_of(name, 35, 200)
     driver = told(pipeline(name), whole(log))

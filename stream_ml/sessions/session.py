@@ -201,7 +201,7 @@ class Session:
         named = read_manifest(manifest)
         parts, small = session._snapshots.read(named, blobs)
         if small["digest"] != session.plan.digest:
-            raise session._changed()  # noqa: SLF001  (its own)
+            raise session._changed()
         session.state.load(parts)
         session.learner.load(small["learner"])
         session.number = small["number"]

@@ -72,8 +72,7 @@ class Snapshots:
             return
         self._since_s = 0.0
         self._kept = entry
-        blobs = list(self._session.segment())  # packed before the next turn, which changes the arrays they are made of
-        self._work = self._written(iter(blobs), entry)
+        self._work = self._written(self._session.segment(), entry)
 
     def _written(self, blobs: Iterator[bytes], entry: int) -> Iterator[None]:
         """Write a snapshot.

@@ -67,14 +67,19 @@ class Symbols:
 
     def code(self, texts: Sequence[str | None]) -> Codes:
         """Return the code of each text, float64[n]; NaN for None."""
-        raw, ends = _bytes(texts)
-        codes = np.empty(len(texts), np.float64)
+        return self.code_bytes(*_bytes(texts))
+
+    def code_bytes(self, raw: NDArray[np.uint8], ends: NDArray[np.int64]) -> Codes:
+        """Return the code of each text of `raw`, UTF-8 one after the other; text i ends before ends[i]."""
+        if not raw.size:
+            raw = np.zeros(1, np.uint8)
+        codes = np.empty(ends.size, np.float64)
         done = 0
-        while done < len(texts):
+        while done < ends.size:
             done = table.intern(
                 raw, ends, codes, self._slots, self._arena, self._places, self._free, self._counts, self._ahead, done
             )
-            if done < len(texts):
+            if done < ends.size:
                 self._grow(raw.size)
         return codes
 
@@ -125,15 +130,20 @@ class Symbols:
         self._hashes = {code: value for code, value in self._hashes.items() if live[code]}
         self._swept = int(self._counts[3])
 
+    def text_bytes(self, codes: Codes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return the UTF-8 bytes of the texts of these codes, one after the other, and where each ends."""
+        places = codes.astype(np.int64)
+        size = int(self._places[places, 1].sum())
+        out = np.empty(size + 1, np.uint8)
+        ends = np.empty(places.size, np.int64)
+        table.gather_text(places, self._arena, self._places, out, ends)
+        return out[:size], ends
+
     def _texts(self, codes: NDArray[np.int64]) -> list[str]:
         if not codes.size:
             return []
-        size = int(self._places[codes, 1].sum())
-        out = np.empty(size + 1, np.uint8)
-        ends = np.empty(codes.size, np.int64)
-        table.gather_text(codes, self._arena, self._places, out, ends)
-        raw = out[:size].tobytes()
-        stops = ends.tolist()
+        out, ends = self.text_bytes(codes.astype(np.float64))
+        raw, stops = out.tobytes(), ends.tolist()
         starts = [0, *stops[:-1]]
         if raw.isascii():
             whole = raw.decode("ascii")

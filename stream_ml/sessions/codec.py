@@ -75,26 +75,32 @@ def restore(blob: bytes, what: str) -> dict[str, Any]:
 
 
 class Dictionary:
-    """Texts of one segment: codes are replaced by places in a list, and back."""
+    """Texts of one part: codes are replaced by places among them, and back.
 
-    def __init__(self, symbols: Symbols, texts: list[str] | None = None) -> None:
+    Written down, the texts are their UTF-8 bytes one after the other and where each ends.
+    """
+
+    def __init__(self, symbols: Symbols, texts: Mapping[str, Any] | None = None) -> None:
         self._symbols = symbols
-        self.texts: list[str] = texts if texts is not None else []
-        self._codes = symbols.code(self.texts) if self.texts else np.zeros(0, np.float64)
-        self._places: dict[int, int] = {}
+        self._held: list[NDArray[np.float64]] = []
+        self._count = 0
+        self._codes = symbols.code_bytes(texts["bytes"], texts["ends"]) if texts else np.zeros(0, np.float64)
 
     def places(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the place of each code's text; NaN stays."""
         there = ~np.isnan(codes)
         distinct, back = np.unique(codes[there], return_inverse=True)
-        new = [code for code in distinct.tolist() if int(code) not in self._places]
-        for code, text in zip(new, self._symbols.text(np.array(new, np.float64)), strict=True):
-            self._places[int(code)] = len(self.texts)
-            self.texts.append(text or "")
-        found = np.array([self._places[int(code)] for code in distinct.tolist()], np.float64)
         out = np.full(codes.shape, np.nan)
-        out[there] = found[back]
+        out[there] = self._count + back
+        self._held.append(distinct)
+        self._count += distinct.size
         return out
+
+    @property
+    def texts(self) -> dict[str, Any]:
+        """The texts that were given places so far, as they are written down."""
+        raw, ends = self._symbols.text_bytes(np.concatenate(self._held) if self._held else np.zeros(0, np.float64))
+        return {"bytes": raw, "ends": ends}
 
     def codes(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the code of the text at each place; NaN stays."""
@@ -116,3 +122,9 @@ class Dictionary:
         for column in texts:
             out[:, column] = self.codes(out[:, column])
         return out
+
+
+def listed(texts: Mapping[str, Any]) -> list[str]:
+    """Return written down texts one by one."""
+    raw, stops = texts["bytes"].tobytes(), texts["ends"].tolist()
+    return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *stops], stops, strict=False)]

@@ -15,6 +15,7 @@ from stream_ml.features.space import Keyed
 from stream_ml.kernels import join
 from stream_ml.model.fallback import RiverModel
 from stream_ml.scorer.store import ASKED, PREDICTED, SCORE, VERSION
+from stream_ml.sessions.codec import listed
 from stream_ml.sessions.session import Session
 from stream_ml.testing.structure import structure
 
@@ -82,8 +83,8 @@ def _keys(space: Keyed, parts: Iterator[dict[str, Any]]) -> Iterator[list[Any]]:
     of_point = [column in space.texts for column in range(space.fixed)]
     empty = plain(space.template[: space.fixed])
     for part in parts:
-        keys = _texts(part["keys"], space.spec.texts, part["texts"])
-        points = _texts(part["fixed"], of_point, part["texts"])
+        keys = _texts(part["keys"], space.spec.texts, listed(part["texts"]))
+        points = _texts(part["fixed"], of_point, listed(part["texts"]))
         windows = np.split(part["packed"], np.cumsum(part["sizes"])[:-1])
         for key, point, window in zip(keys, points, windows, strict=True):
             if window.any() or repr(point) != repr(empty):
@@ -92,8 +93,8 @@ def _keys(space: Keyed, parts: Iterator[dict[str, Any]]) -> Iterator[list[Any]]:
 
 def _rows(spec: Any, parts: Iterator[dict[str, Any]]) -> Iterator[list[Any]]:
     for part in parts:
-        keys = _texts(part["keys"], spec.key_texts, part["texts"])
-        values = _texts(part["values"], spec.column_texts, part["texts"])
+        keys = _texts(part["keys"], spec.key_texts, listed(part["texts"]))
+        values = _texts(part["values"], spec.column_texts, listed(part["texts"]))
         yield from ([key, value] for key, value in zip(keys, values, strict=True))
 
 
@@ -107,7 +108,7 @@ def _words(column: NDArray[Any], texts: list[str]) -> list[Any]:
 def _ring(session: Session, part: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield every event that waits, or whose id is still taken."""
     spec, own = session.plan.scorer, session.scorer.store.own
-    texts = part["texts"]
+    texts = listed(part["texts"])
     flags = [column in spec.slot_texts for column in range(part["kept"].shape[1])]
     kept = iter(_texts(part["kept"], flags, texts))
     ids, on = _words(part["words"], texts), _words(part["on"], texts)
@@ -124,9 +125,9 @@ def _ring(session: Session, part: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _labels(session: Session, part: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the labels that wait: delayed ones first, then those held for their event."""
-    words = _words(part["label_words"], part["texts"])
+    words = _words(part["label_words"], listed(part["texts"]))
     flags = [text for _, _, text in session.plan.scorer.streams[1].columns] if words else []
-    values = _texts(part["label_values"], flags, part["texts"]) if words else []
+    values = _texts(part["label_values"], flags, listed(part["texts"])) if words else []
     for i, (word, value, origin) in enumerate(zip(words, values, part["origins"], strict=True)):
         _, known, seq, _ = part["labels"][i].tolist()
         yield {

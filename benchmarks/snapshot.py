@@ -4,8 +4,8 @@
 key once more, so that every row has changed, and then dies without keeping anything; 3 `stream-ml run` with default
 settings recovers, and because that took long, keeps a snapshot of everything as soon as the next record comes; another
 process appends 200 records a second all the while, on a schedule that does not wait (latency counts from the intended
-moment). Latencies before, and from the worker's first turn to two seconds after the snapshot is
-complete, in which what it replaces is dropped.
+moment). Latencies before, and from the worker's first turn to two seconds after the snapshot is complete, in which
+what it replaces is dropped.
 
     python -m benchmarks snapshot [--quick]
 """

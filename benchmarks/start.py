@@ -8,6 +8,7 @@ process costs that imports only the libraries of such a pipeline (river, numba, 
 
 from __future__ import annotations
 
+import compileall
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 from threading import Event
 
+import stream_ml
 from benchmarks.command import Found, check, cli, main, scratch, spread
 from benchmarks.local_follow import PIPELINE, payment
 from stream_ml.client import connect
@@ -28,6 +30,7 @@ LIBRARIES = "import apsw, numba, numpy, orjson, pydantic, msgspec; from river im
 def benchmark(quick: bool) -> Found:
     """Start workers on new files and measure each to its first prediction."""
     rounds = 2 if quick else 9
+    compileall.compile_dir(str(Path(stream_ml.__file__).parent), quiet=2)
     warm()
     started, imported = [], []
     for _ in range(rounds):

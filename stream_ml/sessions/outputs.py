@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.errors import Reason
+from stream_ml.features.spec import OUTCOMES
 from stream_ml.kernels import join
 from stream_ml.monitor.adwin import Drift
 from stream_ml.schema.records import Out
@@ -174,45 +175,52 @@ class Outputs:
         ops, at = batch.ops, scored.examples
         store, spec, symbols = self._scorer.store, self._spec, self._symbols
         slots, own = ops[at, join.OP_SLOT], store.own
-        kept = store.kept[slots]
-        ids = self._ids(ops[at, join.OP_SEQ])
-        parts = [values(kept[:, c], one.kind, symbols) for c, one in zip(self._inline.keys, spec.keys, strict=True)]
+        kept = np.ascontiguousarray(store.kept[slots].T)
+        ids = self._ids(batch, at)
+        parts = [values(kept[c], one.kind, symbols) for c, one in zip(self._inline.keys, spec.keys, strict=True)]
         keys = self._keys(parts, at.size)
         none = spec.target is None
         fates = ["none"] * at.size if none else [FATES[i] for i in ops[at, join.OP_FATE].tolist()]
         kind = spec.target.kind if spec.target is not None else "float"
         target = values(scored.target, kind, symbols)
-        score = kept[:, own + SCORE]
+        score = kept[own + SCORE]
         task = self._inline.learner.spec.task
-        decided = kept[:, own + PREDICTED]
+        decided = kept[own + PREDICTED]
         predicted = values(decided, _answer_kind(task, kind), symbols)
         features = None
         if self._store:
             columns = [
-                values(kept[:, c], one.kind, symbols)
+                values(kept[c], one.kind, symbols)
                 for c, one in zip(self._inline.served.tolist(), spec.served, strict=True)
             ]
             features = self._encoder.features(columns) if columns else None
         slices = [
-            values(kept[:, c], one.kind, symbols) for c, one in zip(self._inline.slices, spec.slices, strict=True)
+            values(kept[c], one.kind, symbols) for c, one in zip(self._inline.slices, spec.slices, strict=True)
         ]
         head = [
-            ids, keys, kept[:, own + AT].astype(np.int64).tolist(), kept[:, own + RECEIVED].astype(np.int64).tolist(),
+            ids, keys, kept[own + AT].astype(np.int64).tolist(), kept[own + RECEIVED].astype(np.int64).tolist(),
             ops[at, join.OP_MOMENT].tolist(), fates, target, values(scored.weight, "float", symbols), predicted,
             values(score, "float", symbols),
         ]  # fmt: skip
-        counts = kept[:, own + VERSION].astype(np.int64).tolist()
+        counts = kept[own + VERSION].astype(np.int64).tolist()
         keys_out, blobs = self._out["examples"]
         keys_out.extend(ids)
         blobs.append(self._encoder.examples(head, counts, features, slices))
 
-    def _ids(self, seqs: I8) -> list[Any]:
+    def _ids(self, batch: Batch, at: I8) -> list[Any]:
+        """Return the events' ids; where labels of this turn gave the outcomes, as those labels name them."""
+        own, joined = self._spec.id, self._spec.join
+        if own is not None and own.kind == "text" and joined is not None and joined.on is None:
+            rows = batch.taken.label_rows(batch.ops[at, join.OP_ROW])
+            if rows is not None:
+                texts = batch.taken.texts[OUTCOMES][own.name]
+                return [texts[row] for row in rows.tolist()]
         ring = self._scorer.store.ring
-        word = ring[seqs & (ring.shape[0] - 1), join.R_WORD]
-        if self._spec.id is None:
+        word = ring[batch.ops[at, join.OP_SEQ] & (ring.shape[0] - 1), join.R_WORD]
+        if own is None:
             topic = self._spec.streams[0].topic
             return [f"{topic}/{self.partition}/{offset}" for offset in word.tolist()]
-        return values(words(word), self._spec.id.kind, self._symbols)
+        return values(words(word), own.kind, self._symbols)
 
     def _alarms(self, batch: Batch, scored: Scored) -> None:
         """Write alarms in the order of the operations, then the metrics that were due."""

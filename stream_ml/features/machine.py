@@ -22,7 +22,7 @@ from stream_ml.features.spec import (
     TableStep,
     TextStep,
 )
-from stream_ml.kernels import join, moves, vm
+from stream_ml.kernels import moves, operations, vm
 from stream_ml.schema.symbols import Symbols
 
 F8 = NDArray[np.float64]
@@ -159,14 +159,14 @@ class _Flags:
     """For each source stream: which of the turn's operations write, which read, and when."""
 
     def __init__(self, ops: I8, marks: Marks) -> None:
-        self._kind: I8 = ops[:, join.OP]
-        self._stream: I8 = ops[:, join.OP_STREAM]
-        self._event: Flags = self._kind == join.OP_EVENT
-        self._on_time: Flags = self._event & (ops[:, join.OP_LATE] == 0)
-        self._event_time = np.ascontiguousarray(ops[:, join.OP_TIME])
-        self._moment = np.ascontiguousarray(ops[:, join.OP_MOMENT])
+        self._kind: I8 = ops[:, operations.OP]
+        self._stream: I8 = ops[:, operations.OP_STREAM]
+        self._event: Flags = self._kind == operations.OP_EVENT
+        self._on_time: Flags = self._event & (ops[:, operations.OP_LATE] == 0)
+        self._event_time = np.ascontiguousarray(ops[:, operations.OP_TIME])
+        self._moment = np.ascontiguousarray(ops[:, operations.OP_MOMENT])
         self._marks = marks
-        self._lateness = ops[:, join.OP_SEQ]
+        self._lateness = ops[:, operations.OP_SEQ]
         self._made: dict[int, U1] = {}
 
     def writes(self, stream: int) -> Flags:
@@ -174,9 +174,9 @@ class _Flags:
         if stream == OWN:
             return self._on_time
         if stream == OUTCOMES:
-            outcomes: Flags = self._kind == join.OP_OUTCOME
+            outcomes: Flags = self._kind == operations.OP_OUTCOME
             return outcomes
-        others: Flags = (self._kind == join.OP_OTHER) & (self._stream == stream)
+        others: Flags = (self._kind == operations.OP_OTHER) & (self._stream == stream)
         return others
 
     def of(self, stream: int) -> U1:
@@ -204,7 +204,7 @@ class _Flags:
     def of_table(self, stream: int) -> U1:
         """Return for a table: 2 for its rows, 1 for every record that may look something up."""
         roles = np.ones(self._kind.size, np.uint8)
-        is_row = self._kind == join.OP_TABLE
+        is_row = self._kind == operations.OP_TABLE
         roles[is_row] = 0
         roles[is_row & (self._stream == stream)] = 2
         return roles

@@ -34,13 +34,6 @@ ADD, LOOK = 1, 2
 
 
 @kernel
-def floor_div(a: int, b: int) -> int:
-    """Return floor(a / b) of integers, b > 0 (the same jitted and not)."""
-    q = a // b
-    return q
-
-
-@kernel
 def close(kind: int, fields: int, heads: Floats, base: int, slab: Floats, far: float) -> None:
     """Fold the older tiles from tile `far` on into the closed record, oldest first."""
     closed = base + FRONT + fields
@@ -226,14 +219,14 @@ def tiles(
         looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
         for s in range(spans.shape[0]):
             base = rows[g] * stride + spans[s, AT]
-            tile = floor_div(times[g], spans[s, TILE])
+            tile = times[g] // spans[s, TILE]
             if adds and spans[s, BEFORE] == 0:
                 put(kind, fields, heads, base, slab, alloc, np.float64(tile), np.float64(spans[s, KEEP]), x)
             if looks:
                 if spans[s, WHOLE] > 0:
                     far = tile - spans[s, WHOLE] - spans[s, SHIFT]
                 else:
-                    far = floor_div(times[g] - spans[s, LENGTH], spans[s, TILE]) - spans[s, SHIFT]
+                    far = (times[g] - spans[s, LENGTH]) // spans[s, TILE] - spans[s, SHIFT]
                 near = tile - spans[s, SHIFT]
                 seen = reads[g] * stride + spans[s, AT]
                 look(kind, fields, heads, seen, slab, np.float64(far), np.float64(near), scratch)

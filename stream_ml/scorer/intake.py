@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.features.spec import OWN
-from stream_ml.kernels import join
-from stream_ml.kernels.operations import C_TABLES
+from stream_ml.kernels import operations
+from stream_ml.kernels.labels import L_WORD
 from stream_ml.schema.decoder import Columns, Decoder
 from stream_ml.schema.records import Fed
 from stream_ml.schema.symbols import Symbols
@@ -21,7 +21,7 @@ from stream_ml.scorer.store import SILENT, Store
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 COLUMNS = 8
-KINDS = {"event": join.EVENT, "label": join.LABEL, "other": join.OTHER, "table": join.TABLE}
+KINDS = {"event": operations.EVENT, "label": operations.LABEL, "other": operations.OTHER, "table": operations.TABLE}
 JOINER = "\x1f"
 NOTHING = np.int64(-(1 << 62))
 
@@ -127,7 +127,7 @@ class Intake:
             taken.records, taken.orders = records, order
         if tick is not None:
             row = np.zeros((1, COLUMNS), np.int64)
-            row[0, join.RECEIVED] = tick
+            row[0, operations.RECEIVED] = tick
             taken.records = np.concatenate([taken.records, row])
             taken.orders = np.append(taken.orders, 4 * len(fed))
         taken.refused.sort(key=lambda one: (one[0], one[1]))
@@ -163,15 +163,15 @@ class Intake:
         mine = set(at.tolist())
         rows = np.array(sorted({i for i, _, _ in taken.refused} & mine), np.int64)
         records = np.zeros((rows.size, COLUMNS), np.int64)
-        records[:, join.RECEIVED] = taken.fed.received[rows]
+        records[:, operations.RECEIVED] = taken.fed.received[rows]
         return records, 4 * rows
 
     def _pair(self, found: list[tuple[I8, I8]], streams: list[Stream], accepted: dict[str, I8]) -> None:
         which = {stream.role: i for i, stream in enumerate(streams)}
         events, labels = found[which["event"]][0], found[which["label"]][0]
-        side = join.AFTER if self._on is None else join.BEFORE
-        labels[np.isin(accepted["label"], accepted["event"]), join.PAIR] = side
-        events[np.isin(accepted["event"], accepted["label"]), join.PAIR] = side
+        side = operations.AFTER if self._on is None else operations.BEFORE
+        labels[np.isin(accepted["label"], accepted["event"]), operations.PAIR] = side
+        events[np.isin(accepted["event"], accepted["label"]), operations.PAIR] = side
 
     def _records(self, taken: Taken, stream: Stream, columns: Columns, rows: I8) -> I8:
         n = columns.n
@@ -182,20 +182,20 @@ class Intake:
         }
         taken.columns[number], taken.texts[number], taken.index[number] = values, columns.texts, rows
         records = np.zeros((n, COLUMNS), np.int64)
-        records[:, join.KIND] = KINDS[stream.role]
-        records[:, join.ROW] = np.arange(n)
-        records[:, join.STREAM] = number
-        records[:, join.RECEIVED] = taken.fed.received[rows]
+        records[:, operations.KIND] = KINDS[stream.role]
+        records[:, operations.ROW] = np.arange(n)
+        records[:, operations.STREAM] = number
+        records[:, operations.RECEIVED] = taken.fed.received[rows]
         if stream.time is not None:
-            records[:, join.TIME] = columns.numbers[stream.time].astype(np.int64)
+            records[:, operations.TIME] = columns.numbers[stream.time].astype(np.int64)
         if stream.role == "event":
-            records[:, join.WORD] = self._words(columns, stream.id) if stream.id else taken.fed.offsets[rows]
+            records[:, operations.WORD] = self._words(columns, stream.id) if stream.id else taken.fed.offsets[rows]
             if self._on is not None:
-                records[:, join.ON] = self._on_words(columns)
+                records[:, operations.ON] = self._on_words(columns)
         elif stream.role == "label":
             self._labels(taken, stream, columns, records, values)
         elif stream.role == "table":
-            self._store.counters[C_TABLES] += n
+            self._store.counters[operations.C_TABLES] += n
         elif number in self.seen:
             records = self._first_seen(stream, columns, records)
         return records
@@ -206,12 +206,12 @@ class Intake:
             words = self._words(columns, self.spec.streams[0].id)
         else:
             words = self._on_words(columns)
-            records[:, join.KIND] = join.ANSWER
-        self._store.labels[places, join.L_WORD] = words
+            records[:, operations.KIND] = operations.ANSWER
+        self._store.labels[places, L_WORD] = words
         for j, (_, register, _) in enumerate(stream.columns):
             self._store.label_values[places, j] = values[register]
-        records[:, join.ROW] = places
-        records[:, join.WORD] = words
+        records[:, operations.ROW] = places
+        records[:, operations.WORD] = words
         taken.labels = places
 
     def _words(self, columns: Columns, name: str | None) -> I8:
@@ -234,14 +234,14 @@ class Intake:
         seen = self.seen[stream.number]
         name = stream.id or ""
         ids = columns.texts[name] if name in columns.texts else columns.numbers[name].tolist()
-        ahead = records[:, join.TIME] > records[:, join.RECEIVED] + stream.ahead_ms
-        for i, (one, received) in enumerate(zip(ids, records[:, join.RECEIVED].tolist(), strict=True)):
+        ahead = records[:, operations.TIME] > records[:, operations.RECEIVED] + stream.ahead_ms
+        for i, (one, received) in enumerate(zip(ids, records[:, operations.RECEIVED].tolist(), strict=True)):
             if ahead[i]:
                 continue
             key = str(one)
             if key in seen and received <= seen[key] + stream.lateness_ms:
-                self._store.counters[join.C_OTHER_DUPLICATE] += 1
-                records[i, join.KIND] = join.TICK
+                self._store.counters[operations.C_OTHER_DUPLICATE] += 1
+                records[i, operations.KIND] = operations.TICK
                 continue
             seen[key] = received
             seen.move_to_end(key)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from stream_ml.features.machine import FeatureMachine, Slots
 from stream_ml.features.spec import OUTCOMES, OWN
-from stream_ml.kernels import join, moves
-from stream_ml.kernels.operations import OP_GAVE_UP
+from stream_ml.kernels import join, moves, operations
+from stream_ml.kernels.labels import L_DELAYED, L_HELD, L_STATE, L_WORD
+from stream_ml.kernels.waiting import R_ON, R_WORD
 from stream_ml.schema.records import Fed
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.intake import Intake, Taken
@@ -109,53 +110,53 @@ class Scorer:
                 records, begin, store.ops, store.ring, store.ids, store.waiting, store.early, store.labels,
                 store.queues, store.stacks, store.streams, store.scalars, store.params, store.counters,
             )  # fmt: skip
-            count = int(store.scalars[join.NOPS])
+            count = int(store.scalars[operations.NOPS])
             if count:
                 ops = store.ops[:count]
                 yield self._batch(ops, taken, marks)
-                self.now = max(self.now, int(ops[-1, join.OP_MOMENT]))
+                self.now = max(self.now, int(ops[-1, operations.OP_MOMENT]))
                 self.features.forget(count, self.marks())
             self._release()
         if records.shape[0]:
-            self.now = max(self.now, int(records[-1, join.RECEIVED]))
+            self.now = max(self.now, int(records[-1, operations.RECEIVED]))
         self._hold(taken)
 
     def marks(self) -> I8:
         """Return for each stream the oldest moment that a reader may still ask for."""
-        marks = self.store.streams[:, join.S_NEWEST] - self.store.streams[:, join.S_LATENESS]
+        marks = self.store.streams[:, operations.S_NEWEST] - self.store.streams[:, operations.S_LATENESS]
         if marks.size > OUTCOMES:
             marks[OUTCOMES] = self.now
         return marks
 
     def _batch(self, ops: I8, taken: Taken, marks: I8) -> Batch:
-        kinds = ops[:, join.OP]
-        events = np.flatnonzero(kinds == join.OP_EVENT)
-        outcomes = np.flatnonzero(kinds == join.OP_OUTCOME)
+        kinds = ops[:, operations.OP]
+        events = np.flatnonzero(kinds == operations.OP_EVENT)
+        outcomes = np.flatnonzero(kinds == operations.OP_OUTCOME)
         self.features.begin(ops.shape[0])
         self._lay(ops, taken, events, outcomes, kinds)
         store, registers = self.store, self.features.registers
-        event_slots = np.ascontiguousarray(ops[events, join.OP_SLOT])
-        outcome_slots = np.ascontiguousarray(ops[outcomes, join.OP_SLOT])
+        event_slots = np.ascontiguousarray(ops[events, operations.OP_SLOT])
+        outcome_slots = np.ascontiguousarray(ops[outcomes, operations.OP_SLOT])
         self.features.run(ops, Slots(store.kept, events, event_slots, outcomes, outcome_slots), marks)
         moves.save(registers, self._saved, events, event_slots, store.kept, self.spec.first_saved)
         asked = self._asked(events)
         own = store.own
         store.kept[event_slots, own + AT] = registers[self._time, events]
-        store.kept[event_slots, own + RECEIVED] = ops[events, join.OP_MOMENT]
-        store.kept[event_slots, own + LATE] = ops[events, join.OP_LATE]
+        store.kept[event_slots, own + RECEIVED] = ops[events, operations.OP_MOMENT]
+        store.kept[event_slots, own + LATE] = ops[events, operations.OP_LATE]
         store.kept[event_slots, own + ASKED] = asked
         batch = Batch(ops, taken, events, asked, outcomes[:0], np.zeros(0), np.zeros(0), 0)
         self._outcomes(batch, outcomes, outcome_slots)
-        for at in np.flatnonzero(kinds >= join.OP_UNMATCHED).tolist():
-            row = int(ops[at, join.OP_ROW])
-            order = int(taken.orders[ops[at, join.OP_RECORD]])
-            if kinds[at] == join.OP_UNMATCHED:
+        for at in np.flatnonzero(kinds >= operations.OP_UNMATCHED).tolist():
+            row = int(ops[at, operations.OP_ROW])
+            order = int(taken.orders[ops[at, operations.OP_RECORD]])
+            if kinds[at] == operations.OP_UNMATCHED:
                 origin = self.origins.pop(row, None) or self._origin(taken, int(np.flatnonzero(taken.labels == row)[0]))
                 batch.unmatched.append((order, origin))
-            elif kinds[at] == OP_GAVE_UP:
+            elif kinds[at] == operations.OP_GAVE_UP:
                 batch.gave_up.append((at, row))
             else:
-                batch.ahead.append((order, int(ops[at, join.OP_STREAM]), row))
+                batch.ahead.append((order, int(ops[at, operations.OP_STREAM]), row))
         return batch
 
     def _asked(self, events: I8) -> NDArray[np.bool_]:
@@ -187,18 +188,18 @@ class Scorer:
             if number == OWN:
                 at = events
             else:
-                rows_of = (kinds == join.OP_OTHER) | (kinds == join.OP_TABLE)
-                at = np.flatnonzero(rows_of & (ops[:, join.OP_STREAM] == number))
-            rows = ops[at, join.OP_ROW]
+                rows_of = (kinds == operations.OP_OTHER) | (kinds == operations.OP_TABLE)
+                at = np.flatnonzero(rows_of & (ops[:, operations.OP_STREAM] == number))
+            rows = ops[at, operations.OP_ROW]
             for register, column in columns.items():
                 registers[register, at] = column[rows]
         if outcomes.size:
-            labels = np.maximum(ops[outcomes, join.OP_ROW], SILENT)
+            labels = np.maximum(ops[outcomes, operations.OP_ROW], SILENT)
             for j, (_, register, _) in enumerate(self.spec.streams[1].columns):
                 registers[register, outcomes] = self.store.label_values[labels, j]
             if self.spec.features.silent >= 0:
                 registers[self.spec.features.silent] = np.nan
-                registers[self.spec.features.silent, outcomes] = ops[outcomes, join.OP_ROW] < 0
+                registers[self.spec.features.silent, outcomes] = ops[outcomes, operations.OP_ROW] < 0
 
     def _origin(self, taken: Taken, row: int) -> Origin:
         record = int(taken.index[OUTCOMES][row])
@@ -209,15 +210,15 @@ class Scorer:
     def _release(self) -> None:
         """Forget where labels came from whose place has just become free."""
         if self.origins:
-            for label in self.store.stacks[3, : int(self.store.scalars[join.LFREED])].tolist():
+            for label in self.store.stacks[3, : int(self.store.scalars[operations.LFREED])].tolist():
                 self.origins.pop(label, None)
 
     def _hold(self, taken: Taken) -> None:
         """Remember where the turn's labels that still wait came from."""
         if not taken.labels.size:
             return
-        states = self.store.labels[taken.labels, join.L_STATE]
-        waits = (states == join.L_HELD) | (states == join.L_DELAYED)
+        states = self.store.labels[taken.labels, L_STATE]
+        waits = (states == L_HELD) | (states == L_DELAYED)
         for row in np.flatnonzero(waits).tolist():
             self.origins[int(taken.labels[row])] = self._origin(taken, row)
 
@@ -226,14 +227,14 @@ class Scorer:
         yield from self.features.codes()
         yield self.intake.silent_codes()
         store, spec = self.store, self.spec
-        top = int(store.scalars[join.SLOTS])
+        top = int(store.scalars[operations.SLOTS])
         yield store.kept[:top]
         yield store.label_values[: store.label_top]
-        seqs = np.arange(int(store.scalars[join.TAIL]), int(store.scalars[join.HEAD]))
+        seqs = np.arange(int(store.scalars[operations.TAIL]), int(store.scalars[operations.HEAD]))
         ring = store.ring[seqs & (store.ring.shape[0] - 1)]
         if spec.id is not None and spec.id.kind == "text":
-            yield np.ascontiguousarray(ring[:, join.R_WORD]).view(np.float64)
-            yield np.ascontiguousarray(store.labels[: store.label_top, join.L_WORD]).view(np.float64)
+            yield np.ascontiguousarray(ring[:, R_WORD]).view(np.float64)
+            yield np.ascontiguousarray(store.labels[: store.label_top, L_WORD]).view(np.float64)
         if self.intake.on_text:
-            yield np.ascontiguousarray(ring[:, join.R_ON]).view(np.float64)
-            yield np.ascontiguousarray(store.labels[: store.label_top, join.L_WORD]).view(np.float64)
+            yield np.ascontiguousarray(ring[:, R_ON]).view(np.float64)
+            yield np.ascontiguousarray(store.labels[: store.label_top, L_WORD]).view(np.float64)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.kernels import join, table
+from stream_ml.kernels import operations, table
+from stream_ml.kernels.labels import L_FRESH, L_KNOWN
 from stream_ml.kernels.memory import grown, reserve
+from stream_ml.kernels.waiting import R_RECEIVED
 from stream_ml.scorer.spec import ScorerSpec
 
 F8 = NDArray[np.float64]
@@ -40,12 +42,12 @@ class Store:
         self.queues = np.zeros((2, 1024), np.int64)
         self.stacks = np.zeros((4, max(8 * capacity, self.labels.shape[0])), np.int64)
         self.scalars = np.zeros(16, np.int64)
-        self.counters = np.zeros(len(join.COUNTERS), np.int64)
+        self.counters = np.zeros(len(operations.COUNTERS), np.int64)
         self.streams = np.zeros((max(stream.number for stream in spec.streams) + 1, 3), np.int64)
-        self.streams[:, join.S_NEWEST] = join.NOTHING
+        self.streams[:, operations.S_NEWEST] = operations.NOTHING
         for stream in spec.streams:
-            self.streams[stream.number, join.S_LATENESS] = stream.lateness_ms
-            self.streams[stream.number, join.S_AHEAD] = stream.ahead_ms
+            self.streams[stream.number, operations.S_LATENESS] = stream.lateness_ms
+            self.streams[stream.number, operations.S_AHEAD] = stream.ahead_ms
         self._space: F8 = reserve(self.width * 2 * capacity, np.float64)
         self.kept = self._space[: self.width * 2 * capacity].reshape(-1, self.width)
         self.label_top = 1
@@ -55,16 +57,16 @@ class Store:
         own = spec.streams[0]
         declared = spec.join
         params = np.zeros(8, np.int64)
-        params[join.HAS_ID] = int(own.id is not None)
-        params[join.HORIZON] = own.lateness_ms if own.id is not None else 0
-        params[join.BUDGET] = 1 << 40
+        params[operations.HAS_ID] = int(own.id is not None)
+        params[operations.HORIZON] = own.lateness_ms if own.id is not None else 0
+        params[operations.BUDGET] = 1 << 40
         if declared is not None:
-            params[join.WAIT] = params[join.HORIZON] = declared.wait_ms
-            params[join.DELAY] = declared.delay_ms
-            params[join.HAS_LABEL] = 1
-            params[join.BY_ON] = int(declared.on is not None)
-            params[join.SILENCE] = int(declared.silence is not None)
-            params[join.BUDGET] = max(declared.budget // self.bytes_each(spec), 1)
+            params[operations.WAIT] = params[operations.HORIZON] = declared.wait_ms
+            params[operations.DELAY] = declared.delay_ms
+            params[operations.HAS_LABEL] = 1
+            params[operations.BY_ON] = int(declared.on is not None)
+            params[operations.SILENCE] = int(declared.silence is not None)
+            params[operations.BUDGET] = max(declared.budget // self.bytes_each(spec), 1)
         return params
 
     @staticmethod
@@ -75,38 +77,38 @@ class Store:
     @property
     def budget(self) -> int:
         """How many events may wait for their label at once."""
-        return int(self.params[join.BUDGET])
+        return int(self.params[operations.BUDGET])
 
     @property
     def pending(self) -> int:
         """How many events wait for their label."""
-        return int(self.scalars[join.LIVE])
+        return int(self.scalars[operations.LIVE])
 
     @property
     def remembered(self) -> int:
         """How many events stand in the ring: waiting, or answered within the horizon."""
-        return int(self.scalars[join.HEAD] - self.scalars[join.TAIL])
+        return int(self.scalars[operations.HEAD] - self.scalars[operations.TAIL])
 
     @property
     def nbytes(self) -> int:
         """Bytes in use."""
-        slots = int(self.scalars[join.SLOTS]) * self.width * 8
+        slots = int(self.scalars[operations.SLOTS]) * self.width * 8
         return slots + self.ring.nbytes + self.ids.nbytes + self.labels.nbytes + self.label_values.nbytes
 
     def labels_for(self, n: int) -> I8:
         """Return n free places for labels."""
-        free = int(self.scalars[join.LFREE])
+        free = int(self.scalars[operations.LFREE])
         taken = min(free, n)
         places = np.empty(n, np.int64)
         places[:taken] = self.stacks[2, free - taken : free]
-        self.scalars[join.LFREE] = free - taken
+        self.scalars[operations.LFREE] = free - taken
         places[taken:] = self.label_top + np.arange(n - taken)
         self.label_top += n - taken
         if self.label_top > self.labels.shape[0]:
             self._more_labels(2 * self.label_top)
-        self.labels[places] = (0, 0, -1, join.L_FRESH)
-        waiting = int(self.scalars[join.D_HEAD] - self.scalars[join.D_TAIL])
-        held = int(self.scalars[join.H_HEAD] - self.scalars[join.H_TAIL])
+        self.labels[places] = (0, 0, -1, L_FRESH)
+        waiting = int(self.scalars[operations.D_HEAD] - self.scalars[operations.D_TAIL])
+        held = int(self.scalars[operations.H_HEAD] - self.scalars[operations.H_TAIL])
         self._queue_room(max(waiting, held) + n)
         if 2 * (held + n + 1) > self.early.shape[0]:
             self.early = _wider(self.early, 4 * (held + n))
@@ -131,7 +133,8 @@ class Store:
         if n + 1 < size:
             return
         wider = np.zeros((2, _power(2 * n + 2)), np.int64)
-        for row, (tail, head) in enumerate(((join.D_TAIL, join.D_HEAD), (join.H_TAIL, join.H_HEAD))):
+        ends = ((operations.D_TAIL, operations.D_HEAD), (operations.H_TAIL, operations.H_HEAD))
+        for row, (tail, head) in enumerate(ends):
             for at in range(int(self.scalars[tail]), int(self.scalars[head])):
                 wider[row, at & (wider.shape[1] - 1)] = self.queues[row, at & (size - 1)]
         self.queues = wider
@@ -145,7 +148,7 @@ class Store:
             self.ids = _wider(self.ids, 4 * remembered)
         if 2 * (self.pending + self.capacity + 1) > self.waiting.shape[0]:
             self.waiting = _wider(self.waiting, 4 * (self.pending + self.capacity))
-        slots = int(self.scalars[join.SLOTS]) + self.capacity
+        slots = int(self.scalars[operations.SLOTS]) + self.capacity
         if slots > self.kept.shape[0]:
             self._space = grown(self._space, self.width * 2 * slots)
             self.kept = self._space[: self.width * 2 * slots].reshape(-1, self.width)
@@ -153,7 +156,7 @@ class Store:
 
     def _wider_ring(self, rows: int) -> None:
         ring = np.zeros((rows, RING_COLUMNS), np.int64)
-        seqs = np.arange(int(self.scalars[join.TAIL]), int(self.scalars[join.HEAD]))
+        seqs = np.arange(int(self.scalars[operations.TAIL]), int(self.scalars[operations.HEAD]))
         ring[seqs & (rows - 1)] = self.ring[seqs & (self.ring.shape[0] - 1)]
         self.ring = ring
 
@@ -162,14 +165,14 @@ class Store:
         found = []
         scalars, params = self.scalars, self.params
         mask = self.queues.shape[1] - 1
-        if scalars[join.D_TAIL] < scalars[join.D_HEAD]:
-            found.append(self.labels[self.queues[0, scalars[join.D_TAIL] & mask], join.L_KNOWN])
-        if params[join.HAS_LABEL] and scalars[join.TAIL] < scalars[join.HEAD]:
+        if scalars[operations.D_TAIL] < scalars[operations.D_HEAD]:
+            found.append(self.labels[self.queues[0, scalars[operations.D_TAIL] & mask], L_KNOWN])
+        if params[operations.HAS_LABEL] and scalars[operations.TAIL] < scalars[operations.HEAD]:
             last = self.ring.shape[0] - 1
-            found.append(self.ring[scalars[join.TAIL] & last, join.R_RECEIVED] + params[join.HORIZON] + 1)
-        if scalars[join.H_TAIL] < scalars[join.H_HEAD]:
-            label = self.queues[1, scalars[join.H_TAIL] & mask]
-            found.append(self.labels[label, join.L_KNOWN] + params[join.WAIT] + 1)
+            found.append(self.ring[scalars[operations.TAIL] & last, R_RECEIVED] + params[operations.HORIZON] + 1)
+        if scalars[operations.H_TAIL] < scalars[operations.H_HEAD]:
+            label = self.queues[1, scalars[operations.H_TAIL] & mask]
+            found.append(self.labels[label, L_KNOWN] + params[operations.WAIT] + 1)
         return int(min(found)) if found else None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.kernels import join, moves
+from stream_ml.kernels import moves, operations
 from stream_ml.learner.machine import Learner, Watched
 from stream_ml.model.spec import Answers, Tape
 from stream_ml.schema.symbols import Symbols
@@ -94,7 +94,7 @@ class Inline:
         return scored
 
     def _tape(self, ops: I8, places: I8, learn: NDArray[np.uint8], y: F8, w: F8) -> Tape:
-        slots = np.ascontiguousarray(ops[places, join.OP_SLOT])
+        slots = np.ascontiguousarray(ops[places, operations.OP_SLOT])
         x = np.empty((places.size, self.served.size), np.float64)
         moves.gather(self.scorer.store.kept, slots, self.served, x)
         return Tape(learn, np.arange(places.size, dtype=np.int64), x, y, w)
@@ -114,7 +114,7 @@ class Inline:
     def _keep(self, batch: Batch, scored: Scored) -> None:
         """Save what was served with each event, for its example."""
         kept, own = self.scorer.store.kept, self.scorer.store.own
-        slots = batch.ops[scored.events, join.OP_SLOT]
+        slots = batch.ops[scored.events, operations.OP_SLOT]
         kept[slots, own + SCORE] = scored.score
         kept[slots, own + PREDICTED] = scored.predicted
         kept[slots, own + VERSION] = scored.counts
@@ -127,9 +127,9 @@ class Inline:
         good = np.ones(scored.events.size, np.bool_)
         good[list(told)] = False
         scored.failed = [(int(scored.events[i]), told[i]) for i in sorted(told)]
-        slots = batch.ops[scored.events[~good], join.OP_SLOT]
+        slots = batch.ops[scored.events[~good], operations.OP_SLOT]
         self.scorer.store.kept[slots, self.scorer.store.own + ASKED] = 0.0
-        keep = ~np.isin(batch.ops[scored.examples, join.OP_SLOT], slots)
+        keep = ~np.isin(batch.ops[scored.examples, operations.OP_SLOT], slots)
         scored.examples, scored.target, scored.weight = (
             scored.examples[keep], scored.target[keep], scored.weight[keep],
         )  # fmt: skip
@@ -143,7 +143,7 @@ class Inline:
         if self.scorer.spec.target is None or not scored.examples.size:
             return
         kept, own = self.scorer.store.kept, self.scorer.store.own
-        slots = batch.ops[scored.examples, join.OP_SLOT]
+        slots = batch.ops[scored.examples, operations.OP_SLOT]
         symbols = self.scorer.symbols
         slices = [
             texts_of(kept[slots, column], one.kind, symbols)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from stream_ml.errors import Reason
 from stream_ml.features.spec import OUTCOMES
-from stream_ml.kernels import join
+from stream_ml.kernels import operations
+from stream_ml.kernels.waiting import R_WORD
 from stream_ml.monitor.adwin import Drift
 from stream_ml.schema.records import Out
 from stream_ml.schema.symbols import Symbols
@@ -103,7 +104,7 @@ class Outputs:
         if scored.events.size:
             self._predictions(batch, scored)
         for op, message in scored.failed:
-            row, record = int(batch.ops[op, join.OP_ROW]), int(batch.ops[op, join.OP_RECORD])
+            row, record = int(batch.ops[op, operations.OP_ROW]), int(batch.ops[op, operations.OP_RECORD])
             order = int(batch.taken.orders[record])
             self.bury((order, FAILED), self._origin(batch, 0, row), Reason.MODEL, "$", message)
         if scored.examples.size:
@@ -132,21 +133,21 @@ class Outputs:
     def _predictions(self, batch: Batch, scored: Scored) -> None:
         ops, at = batch.ops, scored.events
         registers = self._scorer.registers
-        source = ops[at, join.OP_ROW]
+        source = ops[at, operations.OP_ROW]
         fed = batch.taken.fed
         offsets = fed.offsets[batch.taken.index[0][source]].tolist()
         topic = self._spec.streams[0].topic
         places = [f"{topic}/{self.partition}/{offset}" for offset in offsets]
         ids = self._event_values(batch, self._spec.id, source) if self._spec.id is not None else places
         keys = self._keys([self._event_values(batch, one, source) for one in self._spec.keys], at.size)
-        kept, slots = self._scorer.store.kept, ops[at, join.OP_SLOT]
+        kept, slots = self._scorer.store.kept, ops[at, operations.OP_SLOT]
         times = kept[slots, self._scorer.store.own + AT].astype(np.int64).tolist()
         features = None
         if self._features:
             columns = [values(registers[one.register, at], one.kind, self._symbols) for one in self._spec.served]
             features = self._encoder.features(columns) if columns else None
         carry = {one.name: self._event_values(batch, one, source, at) for one in self._spec.carry}
-        late = (ops[at, join.OP_LATE] != 0).tolist()
+        late = (ops[at, operations.OP_LATE] != 0).tolist()
         head = [places, ids, keys, times, *self._answer(scored)]
         made = self._encoder.predictions(head, scored.counts.tolist(), features, carry, late)
         keys_out, blobs = self._out["predictions"]
@@ -174,13 +175,13 @@ class Outputs:
     def _examples(self, batch: Batch, scored: Scored) -> None:
         ops, at = batch.ops, scored.examples
         store, spec, symbols = self._scorer.store, self._spec, self._symbols
-        slots, own = ops[at, join.OP_SLOT], store.own
+        slots, own = ops[at, operations.OP_SLOT], store.own
         kept = np.ascontiguousarray(store.kept[slots].T)
         ids = self._ids(batch, at)
         parts = [values(kept[c], one.kind, symbols) for c, one in zip(self._inline.keys, spec.keys, strict=True)]
         keys = self._keys(parts, at.size)
         none = spec.target is None
-        fates = ["none"] * at.size if none else [FATES[i] for i in ops[at, join.OP_FATE].tolist()]
+        fates = ["none"] * at.size if none else [FATES[i] for i in ops[at, operations.OP_FATE].tolist()]
         kind = spec.target.kind if spec.target is not None else "float"
         target = values(scored.target, kind, symbols)
         score = kept[own + SCORE]
@@ -199,7 +200,7 @@ class Outputs:
         ]
         head = [
             ids, keys, kept[own + AT].astype(np.int64).tolist(), kept[own + RECEIVED].astype(np.int64).tolist(),
-            ops[at, join.OP_MOMENT].tolist(), fates, target, values(scored.weight, "float", symbols), predicted,
+            ops[at, operations.OP_MOMENT].tolist(), fates, target, values(scored.weight, "float", symbols), predicted,
             values(score, "float", symbols),
         ]  # fmt: skip
         counts = kept[own + VERSION].astype(np.int64).tolist()
@@ -211,12 +212,12 @@ class Outputs:
         """Return the events' ids; where labels of this turn gave the outcomes, as those labels name them."""
         own, joined = self._spec.id, self._spec.join
         if own is not None and own.kind == "text" and joined is not None and joined.on is None:
-            rows = batch.taken.label_rows(batch.ops[at, join.OP_ROW])
+            rows = batch.taken.label_rows(batch.ops[at, operations.OP_ROW])
             if rows is not None:
                 texts = batch.taken.texts[OUTCOMES][own.name]
                 return [texts[row] for row in rows.tolist()]
         ring = self._scorer.store.ring
-        word = ring[batch.ops[at, join.OP_SEQ] & (ring.shape[0] - 1), join.R_WORD]
+        word = ring[batch.ops[at, operations.OP_SEQ] & (ring.shape[0] - 1), R_WORD]
         if own is None:
             topic = self._spec.streams[0].topic
             return [f"{topic}/{self.partition}/{offset}" for offset in word.tolist()]
@@ -233,18 +234,18 @@ class Outputs:
             self.alarms += 1
             self._write("alarms", encode(alarm))
         for index, one in watched.measured:
-            moment = int(batch.ops[scored.examples[index], join.OP_MOMENT])
+            moment = int(batch.ops[scored.examples[index], operations.OP_MOMENT])
             self._write("metrics", encode(self.metric(one, moment)))
 
     def _drift(self, batch: Batch, scored: Scored, drift: Drift, detector: int) -> dict[str, Any]:
         declared = self._inline.learner.spec.monitor.detectors[detector]
         at = scored.examples[drift.index]
-        kept = self._scorer.store.kept[batch.ops[at, join.OP_SLOT]]
+        kept = self._scorer.store.kept[batch.ops[at, operations.OP_SLOT]]
         return {
             "what": "error",
             "detector": repr(declared),
             "since": scored.watched.before + drift.index + 1 - drift.kept,
-            "at": int(batch.ops[at, join.OP_MOMENT]),
+            "at": int(batch.ops[at, operations.OP_MOMENT]),
             "from": drift.mean_before,
             "to": drift.mean_after,
             "confidence": 1.0 - declared.delta,
@@ -256,7 +257,7 @@ class Outputs:
             "what": "pending",
             "detector": "budget",
             "since": None,
-            "at": int(batch.ops[op, join.OP_MOMENT]),
+            "at": int(batch.ops[op, operations.OP_MOMENT]),
             "from": self._scorer.store.budget,
             "to": count,
             "confidence": None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stream_ml.errors import CorruptError, UsageError
-from stream_ml.kernels import join
+from stream_ml.kernels import operations
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.learner.machine import Learner
 from stream_ml.plan.bundle import Plan, compile_plan
@@ -139,7 +139,7 @@ class Session:
     def stats(self) -> dict[str, Any]:
         """Counters since the beginning: what came in, and what became of it."""
         store = self.scorer.store
-        counted = dict(zip(join.COUNTERS, store.counters.tolist(), strict=True))
+        counted = dict(zip(operations.COUNTERS, store.counters.tolist(), strict=True))
         return {
             **counted,
             "predicted": self.asked,

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.kernels import join
+from stream_ml.kernels import operations
+from stream_ml.kernels.labels import L_HELD, L_STATE, L_WORD, hold
+from stream_ml.kernels.waiting import R_DIRTY, R_ON, R_RECEIVED, R_SLOT, R_STATE, R_WORD, WAITING, relay
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import Origin, Scorer
 from stream_ml.scorer.store import RING_COLUMNS
@@ -60,7 +62,7 @@ class State:
             space.clear_marks()
         for table in self._scorer.features.tables:
             table.clear_marks()
-        self._scorer.store.ring[:, join.R_DIRTY] = 0
+        self._scorer.store.ring[:, R_DIRTY] = 0
 
     def _space_part(self, i: int, rows: I8) -> dict[str, Any]:
         space = self._scorer.features.spaces[i]
@@ -85,25 +87,25 @@ class State:
 
     def _ring_rows(self, *, everything: bool) -> I8:
         store = self._scorer.store
-        seqs = np.arange(int(store.scalars[join.TAIL]), int(store.scalars[join.HEAD]), dtype=np.int64)
+        seqs = np.arange(int(store.scalars[operations.TAIL]), int(store.scalars[operations.HEAD]), dtype=np.int64)
         if everything:
             return seqs
-        dirty: I8 = seqs[store.ring[seqs & (store.ring.shape[0] - 1), join.R_DIRTY] != 0]
+        dirty: I8 = seqs[store.ring[seqs & (store.ring.shape[0] - 1), R_DIRTY] != 0]
         return dirty
 
     def _ring_part(self, seqs: I8) -> dict[str, Any]:
         store = self._scorer.store
         texts = Dictionary(self._symbols)
         ring = store.ring[seqs & (store.ring.shape[0] - 1)]
-        waits = ring[:, join.R_STATE] == join.WAITING
-        slots = ring[waits, join.R_SLOT]
+        waits = ring[:, R_STATE] == WAITING
+        slots = ring[waits, R_SLOT]
         return {
             "part": "ring",
             "seqs": seqs,
-            "words": self._pack_words(texts, ring[:, join.R_WORD], text=self._id_text),
-            "on": self._pack_words(texts, ring[:, join.R_ON], text=self._on_text),
-            "received": ring[:, join.R_RECEIVED],
-            "state": ring[:, join.R_STATE],
+            "words": self._pack_words(texts, ring[:, R_WORD], text=self._id_text),
+            "on": self._pack_words(texts, ring[:, R_ON], text=self._on_text),
+            "received": ring[:, R_RECEIVED],
+            "state": ring[:, R_STATE],
             "kept": texts.pack(store.kept[slots], self._scorer.spec.slot_texts),
             "texts": texts.texts,
         }  # fmt: skip
@@ -117,20 +119,20 @@ class State:
     def _join_part(self) -> dict[str, Any]:
         store = self._scorer.store
         texts = Dictionary(self._symbols)
-        delayed = self._queue(0, join.D_TAIL, join.D_HEAD)
-        held = self._queue(1, join.H_TAIL, join.H_HEAD)
-        held = held[store.labels[held, join.L_STATE] == join.L_HELD]
+        delayed = self._queue(0, operations.D_TAIL, operations.D_HEAD)
+        held = self._queue(1, operations.H_TAIL, operations.H_HEAD)
+        held = held[store.labels[held, L_STATE] == L_HELD]
         labels = np.concatenate([delayed, held])
         origins = [self._scorer.origins[label] for label in labels.tolist()]
         return {
             "part": "join",
             "now": self._scorer.now,
-            "scalars": store.scalars[[join.HEAD, join.TAIL, join.OLDEST]],
+            "scalars": store.scalars[[operations.HEAD, operations.TAIL, operations.OLDEST]],
             "counters": store.counters.copy(),
-            "newest": store.streams[:, join.S_NEWEST].copy(),
+            "newest": store.streams[:, operations.S_NEWEST].copy(),
             "delayed": int(delayed.size),
             "label_words": self._pack_words(
-                texts, store.labels[labels, join.L_WORD], text=self._id_text if not self._on_mode() else self._on_text
+                texts, store.labels[labels, L_WORD], text=self._id_text if not self._on_mode() else self._on_text
             ),
             "labels": store.labels[labels],
             "label_values": texts.pack(store.label_values[labels], self._label_texts),
@@ -179,10 +181,10 @@ class State:
         texts = Dictionary(self._symbols, part["texts"])
         scorer.now = int(part["now"])
         head, tail, oldest = part["scalars"].tolist()
-        store.scalars[[join.HEAD, join.TAIL, join.OLDEST]] = (tail, tail, oldest)
+        store.scalars[[operations.HEAD, operations.TAIL, operations.OLDEST]] = (tail, tail, oldest)
         del head
         store.counters[:] = part["counters"]
-        store.streams[:, join.S_NEWEST] = part["newest"]
+        store.streams[:, operations.S_NEWEST] = part["newest"]
         for number, items in part["seen"].items():
             scorer.intake.seen[int(number)].update((str(one), int(received)) for one, received in items)
         n = len(part["origins"])
@@ -191,15 +193,15 @@ class State:
         places = store.labels_for(n)
         store.labels[places] = part["labels"]
         text = self._on_text if self._on_mode() else self._id_text
-        store.labels[places, join.L_WORD] = self._unpack_words(texts, part["label_words"], text=text)
+        store.labels[places, L_WORD] = self._unpack_words(texts, part["label_words"], text=text)
         store.label_values[places] = texts.unpack(part["label_values"], self._label_texts)
         delayed = int(part["delayed"])
-        self._enqueue(0, join.D_TAIL, join.D_HEAD, places[:delayed])
-        self._enqueue(1, join.H_TAIL, join.H_HEAD, places[delayed:])
+        self._enqueue(0, operations.D_TAIL, operations.D_HEAD, places[:delayed])
+        self._enqueue(1, operations.H_TAIL, operations.H_HEAD, places[delayed:])
         for place, origin in zip(places.tolist(), part["origins"], strict=True):
             scorer.origins[place] = Origin(origin[0], origin[1], origin[2], bytes(origin[3]))
         held = places[delayed:]
-        join.hold(store.early, np.ascontiguousarray(store.labels[held, join.L_WORD]), held)
+        hold(store.early, np.ascontiguousarray(store.labels[held, L_WORD]), held)
 
     def _enqueue(self, row: int, tail: int, head: int, labels: I8) -> None:
         store = self._scorer.store
@@ -211,25 +213,25 @@ class State:
         ring = np.zeros((n, RING_COLUMNS), np.int64)
         kept = np.full((n, store.width), np.nan)
         for part, texts in rings:
-            waits = part["state"] == join.WAITING
+            waits = part["state"] == WAITING
             at = part["seqs"] - tail
             there = at >= 0
             rows = ring[at[there]]
-            rows[:, join.R_WORD] = self._unpack_words(texts, part["words"], text=self._id_text)[there]
-            rows[:, join.R_ON] = self._unpack_words(texts, part["on"], text=self._on_text)[there]
-            rows[:, join.R_RECEIVED] = part["received"][there]
-            rows[:, join.R_STATE] = part["state"][there]
+            rows[:, R_WORD] = self._unpack_words(texts, part["words"], text=self._id_text)[there]
+            rows[:, R_ON] = self._unpack_words(texts, part["on"], text=self._on_text)[there]
+            rows[:, R_RECEIVED] = part["received"][there]
+            rows[:, R_STATE] = part["state"][there]
             ring[at[there]] = rows
             slot_rows = texts.unpack(part["kept"], self._scorer.spec.slot_texts)
             kept[at[waits & there]] = slot_rows[there[waits]]
-        store.scalars[join.TAIL] = store.scalars[join.HEAD] = tail
+        store.scalars[operations.TAIL] = store.scalars[operations.HEAD] = tail
         for start in range(0, n, store.capacity):
             store.make_room()
             some = np.ascontiguousarray(ring[start : start + store.capacity])
-            join.relay(some, store.ring, store.ids, store.waiting, store.scalars, store.params)
-            waits = some[:, join.R_STATE] == join.WAITING
+            relay(some, store.ring, store.ids, store.waiting, store.scalars, store.params)
+            waits = some[:, R_STATE] == WAITING
             seqs = tail + start + np.flatnonzero(waits)
-            slots = store.ring[seqs & (store.ring.shape[0] - 1), join.R_SLOT]
+            slots = store.ring[seqs & (store.ring.shape[0] - 1), R_SLOT]
             store.kept[slots] = kept[start : start + store.capacity][waits]
 
 

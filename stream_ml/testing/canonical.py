@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.features.space import Keyed
-from stream_ml.kernels import join
+from stream_ml.kernels import operations
+from stream_ml.kernels.waiting import WAITING
 from stream_ml.model.fallback import RiverModel
 from stream_ml.scorer.store import ASKED, PREDICTED, SCORE, VERSION
 from stream_ml.sessions.codec import listed
@@ -38,7 +39,7 @@ def records(session: Session) -> dict[str, Any]:
         "seen": last["seen"],
         "now": int(last["now"]),
         "arrivals": last["scalars"].tolist()[:2],
-        "counters": dict(zip(join.COUNTERS, last["counters"].tolist(), strict=True)),
+        "counters": dict(zip(operations.COUNTERS, last["counters"].tolist(), strict=True)),
         "newest": last["newest"].tolist(),
         "learner": plain(learner),
         "entry": session.number,
@@ -116,7 +117,7 @@ def _ring(session: Session, part: dict[str, Any]) -> Iterator[dict[str, Any]]:
         zip(part["seqs"].tolist(), part["received"].tolist(), part["state"].tolist(), strict=True)
     ):
         row = None
-        if state == join.WAITING:
+        if state == WAITING:
             row = next(kept)
             if row[own + ASKED] != 1.0:
                 row[own + SCORE] = row[own + PREDICTED] = row[own + VERSION] = None

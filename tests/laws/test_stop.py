@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_ml.kernels import join
+from stream_ml.kernels import operations
+from stream_ml.kernels.waiting import R_DIRTY
 from stream_ml.sessions.session import Session
 from stream_ml.testing import Driver
 from stream_ml.testing.canonical import records
@@ -191,10 +192,10 @@ def unmark_a_table_row(driver: Driver) -> None:
 
 def unmark_an_event(driver: Driver) -> None:
     store = driver.session.scorer.store
-    seqs = range(int(store.scalars[join.TAIL]), int(store.scalars[join.HEAD]))
+    seqs = range(int(store.scalars[operations.TAIL]), int(store.scalars[operations.HEAD]))
     row = max(seq & (store.ring.shape[0] - 1) for seq in seqs)
-    assert store.ring[row, join.R_DIRTY] == 1
-    store.ring[row, join.R_DIRTY] = 0
+    assert store.ring[row, R_DIRTY] == 1
+    store.ring[row, R_DIRTY] = 0
 
 
 @pytest.mark.parametrize(

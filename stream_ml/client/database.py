@@ -18,6 +18,8 @@ from stream_ml.client.migrations import APPLICATION_ID, FORMAT, MIGRATIONS
 from stream_ml.config.settings import Durable
 from stream_ml.errors import BusyError, CorruptError, FormatError, InputError, StorageError, StreamMLError, UsageError
 
+_PAUSE_S = 0.005
+
 OLDEST = (3, 51, 3)
 PAGE_BYTES = 16_384
 BUSY_MS = 10_000
@@ -82,7 +84,7 @@ def open_database(
             connection = apsw.Connection(name, flags=flags)
             connection.set_busy_timeout(busy_ms)
             if access is Access.WRITE:
-                _prepare(connection, path, durable)
+                _prepare(connection, path, durable, busy_ms)
             else:
                 _require_ours(connection, path, empty=False)
     except BaseException:
@@ -125,7 +127,7 @@ def require_place(path: Path, access: Access) -> None:
         raise UsageError(msg, f"Make it: mkdir -p {path.parent}")
 
 
-def _prepare(connection: apsw.Connection, path: Path, durable: Durable) -> None:
+def _prepare(connection: apsw.Connection, path: Path, durable: Durable, busy_ms: int) -> None:
     if connection.readonly("main"):
         msg = f"{path} is read only"
         raise StorageError(msg, "Change its permissions, or use a copy that you may write")
@@ -133,12 +135,29 @@ def _prepare(connection: apsw.Connection, path: Path, durable: Durable) -> None:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     found = _require_ours(connection, path, empty=True)
     if found == 0:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _into_wal(connection, busy_ms)
     connection.execute(f"PRAGMA synchronous = {durable.value.upper()}")
     connection.execute("PRAGMA mmap_size = 0")
     connection.execute("PRAGMA trusted_schema = OFF")
     if found < FORMAT:
         _migrate(connection)
+
+
+def _into_wal(connection: apsw.Connection, busy_ms: int) -> None:
+    """Switch a new file to a write-ahead log; two processes may open it at once.
+
+    SQLite does not wait by itself here: where both read the file and want to write it, waiting could never end.
+    """
+    deadline = time.monotonic() + busy_ms / 1_000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_S)  # noqa: TID251  (nothing tells when another process lets its lock go)
+        else:
+            return
 
 
 def _format(connection: apsw.Connection) -> int:

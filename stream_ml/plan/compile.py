@@ -48,7 +48,7 @@ class Compiler:
         self.space_list: list[Space] = []
         self.groups: dict[Any, int] = {}
         self.group_list: list[Group] = []
-        self.kept: dict[int, int] = {}
+        self.kept: list[int] = []
         self.kept_texts: set[int] = set()
         self.echoes: dict[tuple[type[Any], str], int] = {}
         self.echoed: list[int] = []
@@ -206,8 +206,7 @@ class Compiler:
                 continue
             if kind(expr) is Kind.TEXT:
                 self.kept_texts.add(leaves[-1])
-        for register in dict.fromkeys(leaves):
-            self.kept[register] = -1
+        self.kept = list(dict.fromkeys(leaves))
 
     @property
     def kept_order(self) -> list[int]:

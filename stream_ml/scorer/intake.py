@@ -176,10 +176,11 @@ class Intake:
     def _records(self, taken: Taken, stream: Stream, columns: Columns, rows: I8) -> I8:
         n = columns.n
         number = stream.number
-        values = {
-            register: self._symbols.code(columns.texts[name]) if text else columns.numbers[name]
-            for name, register, text in stream.columns
+        named = {
+            name: self._symbols.code(columns.texts[name]) if text else columns.numbers[name]
+            for name, _, text in stream.columns
         }
+        values = {register: named[name] for name, register, _ in stream.columns}
         taken.columns[number], taken.texts[number], taken.index[number] = values, columns.texts, rows
         records = np.zeros((n, COLUMNS), np.int64)
         records[:, operations.KIND] = KINDS[stream.role]
@@ -189,42 +190,46 @@ class Intake:
         if stream.time is not None:
             records[:, operations.TIME] = columns.numbers[stream.time].astype(np.int64)
         if stream.role == "event":
-            records[:, operations.WORD] = self._words(columns, stream.id) if stream.id else taken.fed.offsets[rows]
+            words = self._words(columns, stream.id, named) if stream.id else taken.fed.offsets[rows]
+            records[:, operations.WORD] = words
             if self._on is not None:
-                records[:, operations.ON] = self._on_words(columns)
+                records[:, operations.ON] = self._on_words(columns, named)
         elif stream.role == "label":
-            self._labels(taken, stream, columns, records, values)
+            self._labels(taken, stream, columns, records, named)
         elif stream.role == "table":
             self._store.counters[operations.C_TABLES] += n
         elif number in self.seen:
             records = self._first_seen(stream, columns, records)
         return records
 
-    def _labels(self, taken: Taken, stream: Stream, columns: Columns, records: I8, values: dict[int, F8]) -> None:
+    def _labels(self, taken: Taken, stream: Stream, columns: Columns, records: I8, named: dict[str, F8]) -> None:
         places = self._store.labels_for(columns.n)
         if self._on is None:
-            words = self._words(columns, self.spec.streams[0].id)
+            words = self._words(columns, self.spec.streams[0].id, named)
         else:
-            words = self._on_words(columns)
+            words = self._on_words(columns, named)
             records[:, operations.KIND] = operations.ANSWER
         self._store.labels[places, L_WORD] = words
-        for j, (_, register, _) in enumerate(stream.columns):
-            self._store.label_values[places, j] = values[register]
+        for j, (name, _, _) in enumerate(stream.columns):
+            self._store.label_values[places, j] = named[name]
         records[:, operations.ROW] = places
         records[:, operations.WORD] = words
         taken.labels = places
 
-    def _words(self, columns: Columns, name: str | None) -> I8:
+    def _words(self, columns: Columns, name: str | None, named: dict[str, F8]) -> I8:
         """Return an id or key column as int64 words: the bits of its number or symbol code."""
         if name is None:
             return np.zeros(columns.n, np.int64)
-        value = self._symbols.code(columns.texts[name]) if name in columns.texts else columns.numbers[name]
+        if name in named:
+            value = named[name]
+        else:
+            value = self._symbols.code(columns.texts[name]) if name in columns.texts else columns.numbers[name]
         return np.ascontiguousarray(value + 0.0).view(np.int64)
 
-    def _on_words(self, columns: Columns) -> I8:
+    def _on_words(self, columns: Columns, named: dict[str, F8]) -> I8:
         names = self._on or ()
         if len(names) <= 1:
-            return self._words(columns, names[0] if names else None)
+            return self._words(columns, names[0] if names else None, named)
         parts = [columns.texts[name] if name in columns.texts else columns.numbers[name].tolist() for name in names]
         joined = [None if None in pair else JOINER.join(map(str, pair)) for pair in zip(*parts, strict=True)]
         return self._symbols.code(joined).view(np.int64)

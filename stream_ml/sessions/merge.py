@@ -73,3 +73,49 @@ def _interleave(
     )
     values = [whole[i] for i in order.tolist()]
     return Fed(names, topics[order], offsets[order], received[order], values, bad)
+
+
+def safe(stamps: Sequence[NDArray[np.int64]], ranks: Sequence[int], behind: Sequence[bool]) -> list[int]:
+    """Return how many records of each source may be fed: those that nothing unread can precede.
+
+    Parameters
+    ----------
+    stamps
+        int64[n] of each source: received times of the records at hand, never falling, at least one.
+    ranks
+        Rank of each source among records received at the same moment; equal ranks go by the source's number.
+    behind
+        Whether the source holds more than what is at hand.
+
+    Examples
+    --------
+    >>> safe([np.array([1, 5, 9]), np.array([2, 4])], [1, 2], [False, True])
+    [1, 2]
+    >>> safe([np.array([1, 4, 4]), np.array([2, 4])], [1, 2], [True, True])
+    [3, 1]
+    """
+    last = [(int(one[-1]), ranks[i], i) for i, one in enumerate(stamps) if behind[i]]
+    if not last:
+        return [one.size for one in stamps]
+    moment, rank, number = min(last)
+    return [
+        int(np.searchsorted(one, moment, "right" if (ranks[i], i) <= (rank, number) else "left"))
+        for i, one in enumerate(stamps)
+    ]
+
+
+def earliest(
+    stamps: Sequence[NDArray[np.int64]], ranks: Sequence[int], counts: Sequence[int], limit: int
+) -> list[int]:
+    """Return how many of each source's first `counts` records are among the first `limit` of all.
+
+    Examples
+    --------
+    >>> earliest([np.array([1, 5, 9]), np.array([2, 4])], [1, 2], [3, 2], 3)
+    [1, 2]
+    """
+    received = np.concatenate([one[:n] for one, n in zip(stamps, counts, strict=True)])
+    number = np.repeat(np.arange(len(counts)), counts)
+    order = np.lexsort((number, np.array(ranks)[number], received))
+    counted: list[int] = np.bincount(number[order[:limit]], minlength=len(counts)).tolist()
+    return counted

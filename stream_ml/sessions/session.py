@@ -58,9 +58,13 @@ class Session:
         Whether each prediction holds its feature values.
     journaled
         Whether turns carry journal entries; replay needs none.
+    partition
+        Of the events, in prediction ids and dead letters.
     """
 
-    def __init__(self, pipeline: Pipeline, *, features: bool = False, journaled: bool = True) -> None:
+    def __init__(
+        self, pipeline: Pipeline, *, features: bool = False, journaled: bool = True, partition: int = 0
+    ) -> None:
         self.plan: Plan = compile_plan(pipeline)
         self.symbols = Symbols()
         self.scorer = Scorer(self.plan.scorer, self.symbols)
@@ -71,6 +75,7 @@ class Session:
         self.outputs = Outputs(
             self.plan.name, self.inline, encoder, features=features, store_features=self.plan.store_features
         )
+        self.outputs.partition = partition
         self.state = State(self.scorer, self.symbols)
         self.number = 0
         self.positions: dict[str, int] = {}
@@ -251,7 +256,7 @@ class Session:
                 raise CorruptError(cause, "Restore the file from a backup")
             if entry.plan != session.plan.digest[: journal.PLAN]:
                 raise session._changed()  # noqa: SLF001  (its own)
-            session._again(entry, read)  # noqa: SLF001  (its own)
+            session.again(entry, [read(fed) for fed in entry.fed])
         return session
 
     def _changed(self) -> UsageError:
@@ -260,9 +265,15 @@ class Session:
             cause, "Run the old file to its end with `--until-end`, then start the new one on a new database"
         )
 
-    def _again(self, entry: journal.Entry, read: Callable[[journal.Fed], Run]) -> None:
-        """Feed again what an entry says was fed; outputs are thrown away, their digest compared."""
-        runs = [_same(fed, read(fed)) for fed in entry.fed]
+    def again(self, entry: journal.Entry, runs: Sequence[Run]) -> None:
+        """Feed again what an entry says was fed; outputs are thrown away, their digest compared.
+
+        Raises
+        ------
+        CorruptError
+            When the runs do not hold what was fed.
+        """
+        runs = [_same(fed, run) for fed, run in zip(entry.fed, runs, strict=True)]
         turn = self.feed(runs, entry.tick)
         if journal.read_entry(turn.entry).digest != entry.digest:
             self.differences += 1

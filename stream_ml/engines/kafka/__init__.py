@@ -1,0 +1,1 @@
+"""The Kafka engine: one task a partition, one transaction a turn."""

@@ -1,0 +1,81 @@
+"""What of aiokafka is bent, in one place, and the errors it raises in our words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    InvalidProducerEpoch,
+    KafkaError,
+    ProducerFenced,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+from aiokafka.producer import sender
+
+from stream_ml.errors import StreamMLError, UsageError
+
+#: A transaction that follows the last one at once meets brokers that still write its markers: aiokafka then waits for
+#: this long, in seconds. Its own 0.02 would be most of a turn. tests/kafka/test_client_defects.py watches the name.
+sender.BACKOFF_OVERRIDE = 0.001
+
+_REFUSED = (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+
+
+class LostError(StreamMLError):
+    """A task cannot go on as it is: the outcome of a turn is unknown, or a broker does not answer. Acquire it anew."""
+
+
+class FencedError(LostError):
+    """Another worker has acquired the task."""
+
+
+@asynccontextmanager
+async def deadline(seconds: float, what: str) -> AsyncIterator[None]:
+    """Bound a wait, and say in our words what ended it.
+
+    Raises
+    ------
+    FencedError, LostError
+        The task ends; it may be acquired anew.
+    UsageError
+        The brokers refuse this user.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        cause = f"{what}: no answer within {seconds:g} s"
+        raise LostError(cause) from error
+    except (ProducerFenced, InvalidProducerEpoch) as error:
+        cause = f"{what}: fenced, another worker has taken the task"
+        raise FencedError(cause) from error
+    except _REFUSED as error:
+        cause = f"{what}: Kafka refuses this user ({type(error).__name__}: {error})"
+        raise UsageError(cause, "Check STREAM_ML_KAFKA_SASL_* and the ACLs that docs/kafka.md lists") from error
+    except (KafkaError, AssertionError, OSError) as error:
+        cause = f"{what}: {type(error).__name__}: {error}"
+        raise LostError(cause) from error
+
+
+def place(tp: TopicPartition) -> str:
+    """Spell a partition as sources are named: topic/partition."""
+    return f"{tp.topic}/{tp.partition}"
+
+
+def partition_of(source: str) -> TopicPartition:
+    """Return the partition that a source's name says."""
+    topic, _, number = source.rpartition("/")
+    return TopicPartition(topic, int(number))

@@ -1,0 +1,160 @@
+"""How a task begins: fresh, or from the newest snapshot that passes its checks and the journal after it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiokafka import TopicPartition
+
+from stream_ml.engines.kafka.client import partition_of, place
+from stream_ml.engines.kafka.logs import Generation, Logs, read_generation
+from stream_ml.engines.kafka.sources import Sources
+from stream_ml.errors import CorruptError
+from stream_ml.schema.records import Run
+from stream_ml.sessions.journal import Entry, read_entry
+from stream_ml.sessions.session import read_manifest
+
+POINTER = "manifest"
+_CURE = "Restore the topics, or start anew under another pipeline name"
+
+
+class Fed(Protocol):
+    """A session as recovery needs it."""
+
+    number: int
+    positions: dict[str, int]
+
+    def again(self, entry: Entry, runs: list[Run]) -> None:
+        """Feed again what an entry names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How sessions are made: without a state, or from a snapshot."""
+
+    fresh: Callable[[], Fed]
+    restore: Callable[[bytes, Iterable[bytes]], Fed]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A session that is ready to go on.
+
+    Parameters
+    ----------
+    session
+        As it stood after the last journal entry; fresh where there was none.
+    generation, at
+        The snapshot that it came from and its offset, None and -1 without.
+    entry, journal
+        The entry that the snapshot holds, and the offset of the last entry in the journal (-1: none yet).
+    told
+        One line for people.
+    """
+
+    session: Fed
+    generation: Generation | None
+    at: int
+    entry: int
+    journal: int
+    told: str
+    again_s: float = 0.0
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the task never ran."""
+        return self.journal < 0
+
+
+Progress = Callable[[int, int], None]
+Opened = Callable[[dict[str, int]], Awaitable[Sources]]
+
+
+async def recover(
+    logs: Logs, journal: TopicPartition, state: TopicPartition, made: Made, opened: Opened, progress: Progress
+) -> Recovered:
+    """Bring a session to where the journal ends.
+
+    Parameters
+    ----------
+    opened
+        Opens the task's sources at positions.
+    progress
+        Called with entries fed again and entries in all.
+
+    Raises
+    ------
+    CorruptError
+        A journal without its snapshot, the reverse, checks that fail, or a source that no longer holds what was fed.
+    UsageError
+        The declarations have changed.
+    """
+    end, state_end = await logs.settled(journal), await logs.settled(state)
+    begin = await logs.begin(journal)
+    last = await logs.last(journal, begin, end)
+    if last is None:
+        if begin > 0 or await logs.last(state, await logs.begin(state), state_end) is not None:
+            cause = f"{place(journal)} holds no entry, and the pipeline has run: the journal was deleted"
+            raise CorruptError(cause, _CURE)
+        return Recovered(made.fresh(), None, -1, 0, -1, "fresh start")
+    at = int(dict(last.headers).get(POINTER, b"-1"))
+    newest = await _newer(logs, state, at, state_end)
+    session, generation, at, damaged = await _newest(logs, state, newest, made)
+    start = begin if generation is None else generation.journal
+    if start < begin:
+        cause = f"{place(journal)} begins at {begin}, and the snapshot needs it from {start} on"
+        raise CorruptError(cause, _CURE)
+    began, from_entry = time.perf_counter(), session.number
+    final = read_entry(last.value or b"").number
+    sources: Sources | None = None
+    async for record in logs.records(journal, start, end):
+        entry = read_entry(record.value or b"")
+        if entry.number <= session.number:
+            continue
+        if entry.number != session.number + 1:
+            cause = f"entry {session.number + 1} is missing in {place(journal)}: the next one is {entry.number}"
+            raise CorruptError(cause, _CURE)
+        if sources is None:
+            first = {fed.source: fed.first for fed in entry.fed}
+            sources = await opened({**first, **session.positions})
+        runs = [await sources.again(partition_of(fed.source), fed.first, fed.end, fed.cap) for fed in entry.fed]
+        session.again(entry, runs)
+        progress(session.number - from_entry, final - from_entry)
+        await asyncio.sleep(0)
+    again = session.number - from_entry
+    told = f"recovered from {'the journal' if generation is None else f'the snapshot of entry {from_entry:,}'}"
+    told += f" and {again:,} entries fed again{damaged}"
+    return Recovered(session, generation, at, from_entry, last.offset, told, time.perf_counter() - began)
+
+
+async def _newer(logs: Logs, state: TopicPartition, at: int, end: int) -> int:
+    """Return the newest committed generation: the last entry cannot name one of its own transaction."""
+    async for record in logs.records(state, max(at, await logs.begin(state)), end):
+        if record.key == b"manifest":
+            at = record.offset
+    return at
+
+
+async def _newest(
+    logs: Logs, state: TopicPartition, at: int, made: Made
+) -> tuple[Fed, Generation | None, int, str]:
+    """Return the session of the newest generation that passes its checks."""
+    damaged = ""
+    while at >= 0:
+        generation = await logs.generation(state, at)
+        try:
+            read_manifest(generation.manifest)
+            session = made.restore(generation.manifest, await logs.blobs(state, generation))
+        except CorruptError:
+            damaged += f" (the snapshot at offset {at} is damaged)"
+            at = generation.before
+            continue
+        return session, generation, at, damaged
+    return made.fresh(), None, -1, damaged
+
+
+__all__ = ["Made", "Recovered", "read_generation", "recover"]

@@ -1,0 +1,262 @@
+"""What a task reads: its partition of every topic, merged by received time without running ahead of any."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+from numpy.typing import NDArray
+
+from stream_ml.config.kafka import KafkaSettings
+from stream_ml.engines.kafka.client import LostError, deadline, place
+from stream_ml.errors import CorruptError
+from stream_ml.schema.records import Run
+from stream_ml.sessions.merge import earliest, safe
+
+I8 = NDArray[np.int64]
+_NONE = np.zeros(0, np.int64)
+
+
+def now_ms() -> int:
+    """Return the engine's clock, epoch ms."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Source:
+    """One partition as it is read: records that are fetched and not yet fed.
+
+    Parameters
+    ----------
+    fed
+        One past the last record that was fed: the source's position.
+    read
+        One past the last that was fetched, control records included.
+    known
+        The end as far as the broker told: the last stable offset.
+    """
+
+    tp: TopicPartition
+    rank: int
+    fed: int
+    read: int
+    known: int
+    offsets: I8 = field(default_factory=lambda: _NONE)
+    received: I8 = field(default_factory=lambda: _NONE)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+
+    @property
+    def behind(self) -> bool:
+        """Whether the broker holds records that are not fetched."""
+        return self.read < self.known
+
+    def add(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+        """Take fetched records up."""
+        n = len(records)
+        self.offsets = np.concatenate([self.offsets, np.fromiter([one.offset for one in records], np.int64, n)])
+        self.received = np.concatenate([self.received, np.fromiter([one.timestamp for one in records], np.int64, n)])
+        self.keys += [one.key for one in records]
+        self.values += [one.value or b"" for one in records]
+
+    def take(self, n: int, cap: int) -> Run:
+        """Give the first `n` records away."""
+        end = int(self.offsets[n - 1]) + 1
+        topic = self.tp.topic
+        run = Run(
+            place(self.tp), self.fed, end, cap, [topic] * n, self.offsets[:n], self.received[:n],
+            self.keys[:n], self.values[:n],
+        )  # fmt: skip
+        self.offsets, self.received = self.offsets[n:], self.received[n:]
+        del self.keys[:n], self.values[:n]
+        self.fed = end
+        return run
+
+
+class Sources:
+    """The sources of one task, over a consumer of its own.
+
+    States: made → `open` at positions → (`fill`, `take`)* → `close`; before going live, `again` for each run of the
+    journal's tail. After any error it is good for nothing: aiokafka loses fetched records of other partitions when one
+    partition fails.
+
+    Parameters
+    ----------
+    client
+        What every client is made with.
+    partitions
+        Each source's partition and its rank among records received at the same moment.
+    """
+
+    def __init__(
+        self, client: Mapping[str, Any], settings: KafkaSettings, partitions: Mapping[TopicPartition, int]
+    ) -> None:
+        self._wait_s = settings.deadline_s
+        self._partitions = dict(partitions)
+        self._consumer = AIOKafkaConsumer(**client, **consumer_options(settings))
+        self._all: dict[TopicPartition, Source] = {}
+        self._first: frozenset[TopicPartition] = frozenset()
+
+    async def start(self) -> None:
+        """Connect."""
+        async with deadline(self._wait_s, "connecting to Kafka"):
+            await self._consumer.start()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._consumer.stop()
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Ask where each source ends for readers of committed records."""
+        async with deadline(self._wait_s, "asking where the sources end"):
+            found: dict[TopicPartition, int] = await self._consumer.end_offsets(list(self._partitions))
+        return found
+
+    async def begins(self) -> dict[TopicPartition, int]:
+        """Ask for the oldest record that each source still holds."""
+        async with deadline(self._wait_s, "asking where the sources begin"):
+            found: dict[TopicPartition, int] = await self._consumer.beginning_offsets(list(self._partitions))
+        return found
+
+    async def since(self, moment_ms: int) -> dict[TopicPartition, int]:
+        """Ask for the first record of each source that was received at a moment or later, else its end."""
+        async with deadline(self._wait_s, "asking where the sources stood at a moment"):
+            found = await self._consumer.offsets_for_times(dict.fromkeys(self._partitions, moment_ms))
+        ends = await self.ends()
+        return {tp: ends[tp] if found.get(tp) is None else found[tp].offset for tp in self._partitions}
+
+    async def open(self, positions: Mapping[str, int], first: frozenset[TopicPartition] = frozenset()) -> None:
+        """Read on from positions, one for each source's name; some sources are read whole before the others begin."""
+        self._first = first
+        ends = await self.ends()
+        self._consumer.assign(list(self._partitions))
+        for tp, rank in self._partitions.items():
+            at = positions[place(tp)]
+            self._consumer.seek(tp, at)
+            self._all[tp] = Source(tp, rank, at, at, ends[tp])
+
+    async def fill(self, wait_s: float, only: TopicPartition | None = None) -> int:
+        """Fetch what is there, waiting at most so long for the first record; returns how many came.
+
+        Raises
+        ------
+        CorruptError
+            If a source no longer holds what comes next.
+        """
+        some = () if only is None else (only,)
+        try:
+            async with deadline(self._wait_s + wait_s, "reading"):
+                got = await self._consumer.getmany(*some, timeout_ms=int(wait_s * 1000))
+                for tp, source in self._all.items():
+                    if tp in got:
+                        source.add(got[tp])
+                    source.read = await self._consumer.position(tp)
+                    source.known = max(source.known, self._consumer.last_stable_offset(tp) or 0)
+        except LostError as error:
+            if isinstance(error.__cause__, OffsetOutOfRangeError):
+                raise await self._gone() from error
+            raise
+        return sum(map(len, got.values()))
+
+    async def _gone(self) -> CorruptError:
+        begins = await self.begins()
+        lost = [source for tp, source in self._all.items() if source.read < begins[tp]]
+        told = ", ".join(
+            f"{source.tp.topic}/{source.tp.partition} from {source.read} to {begins[source.tp] - 1}" for source in lost
+        )
+        cause = f"Kafka no longer holds what comes next: {told or 'an offset past the end; was the topic made anew?'}"
+        return CorruptError(
+            cause, "Keep the topics longer than the longest outage; to go on without these records, start anew"
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many records are fetched and not fed."""
+        return sum(len(source.values) for source in self._all.values())
+
+    @property
+    def lag(self) -> int:
+        """How many offsets lie between the positions and the ends that were told last."""
+        return sum(max(0, source.known - source.fed) for source in self._all.values())
+
+    @property
+    def positions(self) -> dict[TopicPartition, int]:
+        """The next offset of each source."""
+        return {tp: source.fed for tp, source in self._all.items()}
+
+    def take(self, limit: int) -> list[Run]:
+        """Give what may be fed now, in merged order at most so many records.
+
+        A source that has nothing fetched and is behind its end holds all the others back; one that has, and is behind,
+        holds them at its last fetched record.
+        """
+        live = [source for source in self._all.values() if source.values or source.behind]
+        if self._first:
+            whole = [source for source in live if source.tp in self._first]
+            self._first, live = (self._first, whole) if whole else (frozenset(), live)
+        if not any(source.values for source in live) or any(not source.values for source in live):
+            return []
+        stamps = [np.maximum.accumulate(source.received) for source in live]
+        ranks = [source.rank for source in live]
+        counts = safe(stamps, ranks, [source.behind for source in live])
+        if sum(counts) > limit:
+            counts = earliest(stamps, ranks, counts, limit)
+        cap = now_ms()
+        return [source.take(n, cap) for source, n in zip(live, counts, strict=True) if n]
+
+    def nothing(self) -> list[Run]:
+        """Give runs without records: they only say where each source begins."""
+        cap = now_ms()
+        return [
+            Run(place(tp), source.fed, source.fed, cap, [], _NONE, _NONE, [], []) for tp, source in self._all.items()
+        ]
+
+    async def read_whole(self) -> bool:
+        """Ask the brokers whether every record has been fed."""
+        if self.waiting:
+            return False
+        ends = await self.ends()
+        for tp, source in self._all.items():
+            source.known = max(source.known, ends[tp])
+        return not any(source.behind for source in self._all.values())
+
+    async def again(self, tp: TopicPartition, first: int, end: int, cap: int) -> Run:
+        """Read a run that was fed before.
+
+        Raises
+        ------
+        CorruptError
+            If the source no longer holds it.
+        """
+        source = self._all[tp]
+        source.fed = first
+        while source.read < end and not (source.values and source.offsets[-1] >= end - 1):
+            await self.fill(1.0, tp)
+            if source.read < end and source.read >= source.known:
+                ends = await self.ends()
+                source.known = max(source.known, ends[tp])
+                if source.read >= source.known:
+                    cause = f"{place(tp)} ends at {source.known}, and records up to {end - 1} were fed: made anew?"
+                    raise CorruptError(cause, "Restore the topic, or start anew with another pipeline name")
+        n = int(np.searchsorted(source.offsets, end))
+        run = source.take(n, cap) if n else Run(place(tp), first, end, cap, [], _NONE, _NONE, [], [])
+        source.fed = end
+        return replace(run, end=end)
+
+
+def consumer_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Return the options of every consumer that reads records: committed ones only, positions are ours."""
+    return {
+        "group_id": None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "isolation_level": "read_committed",
+        "fetch_max_bytes": settings.fetch_bytes,
+        "max_partition_fetch_bytes": settings.partition_bytes,
+        "fetch_max_wait_ms": 250,
+    }

@@ -1,0 +1,368 @@
+"""One task: a partition's session, acquired, carried on in transactions, released."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from aiokafka import TopicPartition
+
+from stream_ml.config.kafka import KafkaSettings
+from stream_ml.config.settings import Settings
+from stream_ml.engines.kafka.client import place
+from stream_ml.engines.kafka.logs import Logs
+from stream_ml.engines.kafka.recovery import POINTER, Made, recover
+from stream_ml.engines.kafka.snapshots import Pieces, Snapshots
+from stream_ml.engines.kafka.sources import Sources, now_ms
+from stream_ml.engines.kafka.topics import names
+from stream_ml.engines.kafka.writer import Part, Writer
+from stream_ml.schema.records import Run
+from stream_ml.sessions.session import Turn
+
+ORIGIN = "stream_ml"
+_IDLE_S = 0.25
+
+
+class State(Enum):
+    """Where a task is.
+
+    ACQUIRING → RESTORING → RUNNING → DRAINING → CLOSED; from each but CLOSED an error leads to FAILED, and a failed
+    task is never used again: the worker makes a new one, which acquires anew.
+    """
+
+    ACQUIRING = "acquiring"
+    RESTORING = "restoring"
+    RUNNING = "running"
+    DRAINING = "draining"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+ARROWS = {
+    State.ACQUIRING: {State.RESTORING, State.CLOSED, State.FAILED},
+    State.RESTORING: {State.RUNNING, State.CLOSED, State.FAILED},
+    State.RUNNING: {State.DRAINING, State.FAILED},
+    State.DRAINING: {State.CLOSED, State.FAILED},
+    State.CLOSED: set(),
+    State.FAILED: set(),
+}
+
+
+class Job(Protocol):
+    """What a task does: a scorer's partition, or the learner.
+
+    `partition` is where the task writes in every topic of its own; `sources` are the partitions that it reads, with
+    their ranks among records received at the same moment; `first` of them are read whole before the others begin.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def pipeline(self) -> str: ...  # noqa: D102
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def sources(self) -> Mapping[TopicPartition, int]: ...  # noqa: D102
+    @property
+    def first(self) -> frozenset[TopicPartition]: ...  # noqa: D102
+    @property
+    def made(self) -> Made: ...  # noqa: D102
+
+    def edge(self, session: Any) -> None:
+        """Do what is to be done between two turns."""
+
+    def due(self, session: Any) -> int | None:
+        """Return the moment (epoch ms) at which a tick is due."""
+
+    def extra(self, session: Any) -> list[Part]:
+        """Return what the next transaction carries beside the turn."""
+
+    def wants_turn(self, session: Any) -> bool:
+        """Tell whether a turn is to be made although nothing came."""
+
+
+@dataclass(slots=True)
+class Told:
+    """A task's numbers, for metrics and health."""
+
+    state: State = State.ACQUIRING
+    records: int = 0
+    turns: int = 0
+    feed_s: float = 0.0
+    commit_s: float = 0.0
+    lag: int = 0
+    committed: float = field(default_factory=time.monotonic)
+    snapshots: int = 0
+    snapshot_bytes: int = 0
+    snapshot_at: float | None = None
+    restored: tuple[int, int] = (0, 0)
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all tasks of a worker use."""
+
+    client: Mapping[str, Any]
+    kafka: KafkaSettings
+    settings: Settings
+    pieces: Pieces
+    trim: Callable[[dict[TopicPartition, int]], None]
+
+
+class Task:
+    """One task from acquire to release.
+
+    Parameters
+    ----------
+    until_end
+        Return when every record is read.
+    """
+
+    def __init__(self, job: Job, shared: Shared, *, until_end: bool = False) -> None:
+        self.job, self._shared, self._until_end = job, shared, until_end
+        own = names(job.pipeline)
+        self._journal = TopicPartition(own["journal"], job.partition)
+        self._state = TopicPartition(own["state"], job.partition)
+        kafka = shared.kafka
+        self._writer = Writer(
+            shared.client, f"{job.pipeline}.{job.name}", kafka.deadline_s, kafka.transaction_timeout_ms,
+            kafka.compression,
+        )  # fmt: skip
+        self._sources: Sources | None = None
+        self._stopping = False
+        self._flight: asyncio.Task[None] | None = None
+        self._begun = 0.0
+        self._last = -1
+        self._fed_s = 0.0
+        self.session: Any = None
+        self.told = Told()
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Ask for a clean end: the turn at hand is finished, a snapshot is kept."""
+        self._stopping = True
+
+    @property
+    def positions(self) -> dict[TopicPartition, int]:
+        """The next offset of each source."""
+        return {} if self._sources is None else self._sources.positions
+
+    def status(self) -> dict[str, Any]:
+        """Tell where the task is, for people."""
+        found = {
+            "state": self.told.state.value,
+            "positions": {place(tp): at for tp, at in self.positions.items()},
+            "lag": self.told.lag,
+        }
+        return found if self.session is None else {**found, "stats": self.session.stats}
+
+    def _become(self, state: State) -> None:
+        if state not in ARROWS[self.told.state]:
+            message = f"task {self.job.name}: {self.told.state.value} does not lead to {state.value}"
+            raise AssertionError(message)
+        self.told.state = state
+
+    async def run(self) -> None:
+        """Acquire, serve until stopped, release.
+
+        Raises
+        ------
+        LostError, FencedError
+            The task may be acquired anew.
+        StreamMLError
+            It may not.
+        """
+        try:
+            await self._acquire()
+            if not self._stopping:
+                self._become(State.RUNNING)
+                await self._serve()
+                self._become(State.DRAINING)
+                await self._drain()
+            self._become(State.CLOSED)
+        except BaseException:
+            self.told.state = State.FAILED
+            raise
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        if self.session is not None:
+            self._snapshots.cancel()
+        if self._flight is not None:
+            self._flight.cancel()
+            await asyncio.gather(self._flight, return_exceptions=True)
+        await self._writer.close()
+        if self._sources is not None:
+            await self._sources.close()
+
+    # --- acquire ------------------------------------------------------------------------------------------------------
+
+    async def _acquire(self) -> None:
+        """Take the task over.
+
+        Steps: 1 fence whoever held it; 2 wait until its last transaction is settled; 3 newest snapshot; 4 feed the
+        journal's tail again; 5 read on where it ends.
+        """
+        shared = self._shared
+        await self._writer.open()
+        self._become(State.RESTORING)
+        logs = Logs(shared.client, shared.kafka, (self._journal, self._state))
+        await logs.start()
+        try:
+            found = await recover(
+                logs, self._journal, self._state, self.job.made, self._opened, self._progress
+            )
+        finally:
+            await logs.close()
+        self.session = found.session
+        self._snapshots = Snapshots(self.session, shared.pieces, self._state, shared.settings.snapshot_seconds)
+        self._snapshots.restored(found.generation, found.at, found.entry, found.again_s)
+        self._last = found.journal
+        self.told.line = found.told
+        if found.is_fresh:
+            await self._begin()
+        elif self._sources is None:
+            await self._opened(dict(found.session.positions))
+
+    async def _opened(self, positions: dict[str, int]) -> Sources:
+        self._sources = Sources(self._shared.client, self._shared.kafka, self.job.sources)
+        await self._sources.start()
+        await self._sources.open(positions)
+        return self._sources
+
+    async def _begin(self) -> None:
+        """Write the first entry: where each source begins."""
+        sources = Sources(self._shared.client, self._shared.kafka, self.job.sources)
+        self._sources = sources
+        await sources.start()
+        start = self._shared.kafka.start
+        whole = await sources.begins()
+        if start == "earliest":
+            places = whole
+        elif start == "latest":
+            places = {tp: whole[tp] if tp in self.job.first else end for tp, end in (await sources.ends()).items()}
+        else:
+            places = {**await sources.since(int(start)), **{tp: whole[tp] for tp in self.job.first}}
+        await sources.open({place(tp): at for tp, at in places.items()}, first=self.job.first)
+        self._commit(self.session.feed(sources.nothing()))
+        await self._settled()
+
+    def _progress(self, done: int, entries: int) -> None:
+        self.told.restored = (done, entries)
+
+    # --- turns --------------------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        """Feed what comes; while a turn is being committed the next one is computed."""
+        sources = self._sources
+        assert sources is not None
+        while not self._stopping:
+            self._snapshots.failed()
+            runs = sources.take(self._shared.settings.batch)
+            if runs:
+                await self._turn(runs)
+                await sources.fill(0.0)
+                continue
+            await self._settled()
+            self._trim()
+            if self.job.wants_turn(self.session) or self._snapshots.part() is not None:
+                await self._turn([])
+                continue
+            due = self.job.due(self.session)
+            if due is not None and due <= now_ms():
+                await self._tick(due)
+                continue
+            if await sources.fill(self._pause(due)) == 0 and self._until_end and await sources.read_whole():
+                break
+        await self._settled()
+
+    def _pause(self, due: int | None) -> float:
+        return _IDLE_S if due is None else max(0.001, min(_IDLE_S, (due - now_ms()) / 1000))
+
+    async def _tick(self, due: int) -> None:
+        """Let deadlines pass that no record will: every source was read to its end at a moment after them."""
+        sources = self._sources
+        assert sources is not None
+        moment = now_ms()
+        if await sources.read_whole():
+            await self._turn([], max(moment, due))
+        else:
+            await sources.fill(_IDLE_S)
+
+    async def _turn(self, runs: Sequence[Run], tick: int | None = None) -> None:
+        begun = time.perf_counter()
+        self.job.edge(self.session)
+        turn = self.session.feed(runs, tick) if tick is not None else self.session.feed(runs)
+        fed = time.perf_counter() - begun
+        await self._settled()
+        pause = self._begun + self._shared.kafka.commit_interval_ms / 1000 - time.monotonic()
+        if pause > 0:
+            await asyncio.sleep(pause)
+        self._commit(turn, fed)
+        self.told.records += sum(len(run.values) for run in runs)
+        self.told.feed_s += fed
+        self.told.lag = 0 if self._sources is None else self._sources.lag
+
+    def _commit(self, turn: Turn, fed_s: float = 0.0) -> None:
+        """Begin to write a turn; `_settled` waits for its end."""
+        self._begun = time.monotonic()
+        origin = [(ORIGIN, f"{self._writer.epoch}/{turn.number}".encode())]
+        manifest = self._snapshots.part()
+        parts = [
+            Part(
+                TopicPartition(out.topic, self.job.partition),
+                [key if key is None else str(key).encode() for key in out.keys],
+                out.values,
+                origin,
+            )
+            for out in turn.out
+        ]
+        parts += self.job.extra(self.session)
+        parts += [manifest] if manifest is not None else []
+        pointer = (POINTER, str(self._snapshots.at).encode())
+        parts.append(Part(self._journal, [None], [turn.entry], [*origin, pointer]))
+        self._flight = asyncio.create_task(self._write(parts, fed_s, manifest=manifest is not None))
+
+    async def _write(self, parts: list[Part], fed_s: float, *, manifest: bool) -> None:
+        begun = time.perf_counter()
+        told = await self._writer.commit(parts)
+        self.told.commit_s += time.perf_counter() - begun
+        self.told.turns += 1
+        self.told.committed = time.monotonic()
+        self._last = told[-1].offset
+        if manifest:
+            self._snapshots.committed(told[-2])
+            self.told.snapshots += 1
+            self.told.snapshot_bytes, self.told.snapshot_at = self._snapshots.bytes, self._snapshots.taken
+        self._fed_s = fed_s
+
+    async def _settled(self) -> None:
+        """Wait until the last turn is stored; then its snapshot may be due."""
+        if self._flight is None:
+            return
+        flight, self._flight = self._flight, None
+        await flight
+        self._snapshots.after_turn(self._fed_s, self._last)
+
+    def _trim(self) -> None:
+        """Drop what neither of the two newest generations needs."""
+        old = self._snapshots.droppable()
+        if old is not None:
+            self._shared.trim({self._journal: old.journal, self._state: old.first})
+
+    async def _drain(self) -> None:
+        """Keep what came since the last snapshot: the next owner has nothing to feed again."""
+        await self._snapshots.finished()
+        if self._snapshots.part() is None:
+            self._snapshots.begin(self._last)
+            await self._snapshots.finished()
+        if self._snapshots.part() is not None:
+            self._commit(self.session.feed([]))
+            await self._settled()

@@ -1,0 +1,209 @@
+"""The worker of one pipeline on Kafka: joins the group, runs the tasks that are its own, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from stream_ml.config.kafka import KafkaSettings
+from stream_ml.config.settings import Settings
+from stream_ml.engines.kafka.client import FencedError, LostError
+from stream_ml.engines.kafka.jobs import ScorerJob
+from stream_ml.engines.kafka.members import Members
+from stream_ml.engines.kafka.snapshots import Pieces
+from stream_ml.engines.kafka.task import Job, Shared, State, Task
+from stream_ml.engines.kafka.topics import Admin
+from stream_ml.engines.kafka.watchdog import Watchdog
+from stream_ml.language.pipeline import Pipeline
+from stream_ml.plan.bundle import compile_plan
+
+_log = logging.getLogger("stream_ml")
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+_MOST_FAILURES = 8  # in a row, without a turn between them
+_TELL_EVERY_S = 5.0
+
+Say = Callable[[str], None]
+
+
+class Worker:
+    """Runs tasks.
+
+    States: made → `run` → (stopped | read to the end). `stop` may be called from a signal handler. An exception out of
+    `run` leaves Kafka as the last transactions left it.
+
+    Parameters
+    ----------
+    pipeline
+        What to run.
+    servers
+        host:port, more with commas.
+    say
+        Takes one line for people.
+    """
+
+    def __init__(self, pipeline: Pipeline, servers: str, settings: Settings, kafka: KafkaSettings, say: Say) -> None:
+        self._pipeline, self._settings, self._kafka, self._say = pipeline, settings, kafka, say
+        self._client = kafka.client(servers)
+        self.plan = compile_plan(pipeline)
+        self.tasks: dict[str, Task] = {}
+        self.partitions = 0
+        self.fenced = self.lost = 0
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._mine: frozenset[str] = frozenset()
+        self._change = asyncio.Event()
+        self._settled = False
+        self._stopping = False
+        self._trims: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Ask every task to finish its turn and keep a snapshot; then `run` returns."""
+        self._stopping = True
+        for task in self.tasks.values():
+            task.stop()
+        self._change.set()
+
+    async def run(self, *, until_end: bool = False) -> None:
+        """Join the group and run what is ours.
+
+        Raises
+        ------
+        StreamMLError
+            A task cannot go on.
+        """
+        watchdog = Watchdog(self._kafka.stall_s)
+        watchdog.start()
+        admin = Admin(self._client, self._kafka)
+        pieces = Pieces(self._client, self._kafka)
+        try:
+            await admin.start()
+            self.partitions = await admin.ready(self.plan)
+            self._streams = await self._read_topics(admin)
+            await pieces.start()
+            self._shared = Shared(self._client, self._kafka, self._settings, pieces, self._trimmer(admin))
+            members = Members(
+                self._client, self._kafka, self.plan.name, [self.plan.scorer.streams[0].topic], self._changed
+            )
+            await members.start()
+            try:
+                await self._supervise(members, until_end=until_end)
+            finally:
+                await self._end()
+                with contextlib.suppress(LostError):
+                    await members.close()
+        finally:
+            watchdog.stop()
+            await asyncio.gather(*self._trims, return_exceptions=True)
+            await pieces.close()
+            await admin.close()
+
+    async def _read_topics(self, admin: Admin) -> list[tuple[str, str, int]]:
+        roles = {stream.topic: stream.role for stream in reversed(self.plan.scorer.streams)}
+        counts = await admin.partitions(roles)
+        return [(topic, role, counts[topic]) for topic, role in roles.items()]
+
+    # --- which tasks --------------------------------------------------------------------------------------------------
+
+    def _changed(self, partitions: frozenset[int]) -> None:
+        self._mine = frozenset(str(number) for number in partitions)
+        self._settled = True
+        self._change.set()
+
+    async def _supervise(self, members: Members, *, until_end: bool) -> None:
+        """Start what became ours, stop what no longer is, and end when a task cannot go on."""
+        while not self._stopping:
+            for name in self._mine - self._running.keys():
+                self._running[name] = asyncio.create_task(self._keep(name, until_end=until_end), name=f"task {name}")
+            for name in self.tasks.keys() - self._mine:
+                self.tasks[name].stop()
+            changed = asyncio.create_task(self._change.wait())
+            await asyncio.wait(
+                {changed, *self._running.values()}, timeout=_TELL_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            changed.cancel()
+            self._change.clear()
+            for name, running in list(self._running.items()):
+                if running.done():
+                    running.result()
+                    if not until_end:
+                        del self._running[name]
+            if until_end and self._settled and all(one.done() for one in self._running.values()):
+                return
+            await self._tell(members)
+
+    async def _tell(self, members: Members) -> None:
+        """Commit positions for lag dashboards; nobody reads them back, so a failure is only said."""
+        positions: dict[TopicPartition, int] = {}
+        for task in self.tasks.values():
+            if task.told.state is State.RUNNING:
+                positions |= task.positions
+        try:
+            await members.tell(positions)
+        except LostError as error:
+            _log.warning("positions for lag dashboards were not told: %s", error)
+
+    async def _keep(self, name: str, *, until_end: bool) -> None:
+        """Run a task, and acquire it anew when it was lost, as long as it is ours."""
+        failures = 0
+        while name in self._mine and not self._stopping:
+            task = self.tasks[name] = Task(self._job(name), self._shared, until_end=until_end)
+            try:
+                await task.run()
+            except LostError as error:
+                failures = 1 if task.told.turns else failures + 1
+                self.fenced += isinstance(error, FencedError)
+                self.lost += not isinstance(error, FencedError)
+                if failures >= _MOST_FAILURES:
+                    raise
+                _log.warning("task %s: %s; acquired anew if it is still ours", name, error)
+                await self._pause(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**failures))
+            else:
+                if until_end:
+                    return
+        self.tasks.pop(name, None)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._stopping:
+                    await asyncio.sleep(0.05)
+
+    def _job(self, name: str) -> Job:
+        return ScorerJob(self._pipeline, int(name), self._streams)
+
+    async def _end(self) -> None:
+        """Let every task come to its end."""
+        for task in self.tasks.values():
+            task.stop()
+        told = await asyncio.gather(*self._running.values(), return_exceptions=True)
+        for one in told:
+            if isinstance(one, BaseException):
+                _log.warning("a task did not end cleanly: %s", one)
+
+    # --- what waits ---------------------------------------------------------------------------------------------------
+
+    def _trimmer(self, admin: Admin) -> Callable[[Mapping[TopicPartition, int]], None]:
+        def trim(before: Mapping[TopicPartition, int]) -> None:
+            work = asyncio.create_task(self._trim(admin, before))
+            self._trims.add(work)
+            work.add_done_callback(self._trims.discard)
+
+        return trim
+
+    async def _trim(self, admin: Admin, before: Mapping[TopicPartition, int]) -> None:
+        try:
+            await admin.drop(before)
+        except LostError as error:
+            _log.warning("old journal entries and snapshots were not dropped: %s", error)
+
+    def status(self) -> dict[str, Any]:
+        """Tell where each task is."""
+        return {
+            "pipeline": self.plan.name,
+            "partitions": self.partitions,
+            "tasks": {name: task.status() for name, task in sorted(self.tasks.items())},
+        }

@@ -1,0 +1,159 @@
+"""Writes the turns of one task: all records of a turn are one transaction, its journal entry the last of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest
+from aiokafka.structs import RecordMetadata
+
+from stream_ml.engines.kafka.client import LostError, deadline
+
+#: Of one batch of records: below the brokers' default for the largest message.
+BATCH_BYTES = 900_000
+_TRANSACTION = (InitProducerIdRequest, AddPartitionsToTxnRequest, EndTxnRequest)
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Records for one partition.
+
+    Parameters
+    ----------
+    keys, values
+        Of each record.
+    headers
+        Of every record of the part.
+    """
+
+    to: TopicPartition
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes]
+    headers: Headers = field(default_factory=list)
+
+
+class Writer:
+    """A transactional producer.
+
+    States: made → `open` → (`commit`)* → `close`. After any error it is good for nothing: the outcome of the last
+    transaction may be unknown, and only a new `open` under the same id, followed by a look at the journal, tells.
+
+    Parameters
+    ----------
+    client
+        What every client is made with.
+    transactional_id
+        The task's.
+    wait_s
+        Deadline of every wait, seconds.
+    """
+
+    def __init__(
+        self, client: Mapping[str, Any], transactional_id: str, wait_s: float, timeout_ms: int, compression: str | None
+    ) -> None:
+        self.transactional_id = transactional_id
+        self._wait_s = wait_s
+        self._dirty = False
+        self._producer = AIOKafkaProducer(
+            **client,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=timeout_ms,
+            acks="all",
+            max_batch_size=BATCH_BYTES,
+            compression_type=compression,
+            linger_ms=0,
+        )
+        self._watch_transaction_requests()
+
+    async def open(self) -> None:
+        """Take over the id: whoever held it is fenced, its open transaction aborted."""
+        async with deadline(self._wait_s, f"acquiring {self.transactional_id}"):
+            await self._producer.start()
+
+    @property
+    def epoch(self) -> str:
+        """Producer id and epoch, for those who read the logs later."""
+        manager = self._producer._txn_manager  # noqa: SLF001 - aiokafka has no public name for it
+        return f"{manager.producer_id}/{manager.producer_epoch}"
+
+    async def commit(self, parts: Sequence[Part]) -> list[RecordMetadata]:
+        """Write a turn.
+
+        Steps: 1 begin; 2 hand over every part, the journal entry last; 3 wait until each batch is acknowledged, since
+        aiokafka would commit without those that failed; 4 commit. Nobody sees any of it before the end of step 4.
+
+        Returns
+        -------
+        list of RecordMetadata
+            Where the first record of each part stands.
+
+        Raises
+        ------
+        LostError, FencedError
+            The outcome is unknown, or the turn was not written.
+        """
+        producer = self._producer
+        async with deadline(self._wait_s, f"a turn of {self.transactional_id}"):
+            await producer.begin_transaction()
+            self._announce([part.to for part in parts])
+            sent = [await self._send(part) for part in parts]
+            await asyncio.gather(*chain.from_iterable(sent))
+            await producer.commit_transaction()
+        if self._dirty:
+            cause = f"a turn of {self.transactional_id}: a request of its transaction failed, the outcome is unknown"
+            raise LostError(cause)
+        return [futures[0].result() for futures in sent]
+
+    async def close(self, wait_s: float = 5.0) -> None:
+        """Let go of the connections; what is not committed is aborted by the next owner or by time."""
+        producer = self._producer
+        try:
+            async with asyncio.timeout(wait_s):
+                await producer.stop()
+        except BaseException as error:
+            await producer.client.close()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+
+    async def _send(self, part: Part) -> list[Any]:
+        """Hand a part over in batches; returns a future for each."""
+        now = int(time.time() * 1000)
+        futures = []
+        batch = self._producer.create_batch()
+        for key, value in zip(part.keys, part.values, strict=True):
+            if batch.append(timestamp=now, key=key, value=value, headers=part.headers) is None:
+                futures.append(await self._producer.send_batch(batch, part.to.topic, partition=part.to.partition))
+                batch = self._producer.create_batch()
+                batch.append(timestamp=now, key=key, value=value, headers=part.headers)
+        if batch.record_count():
+            futures.append(await self._producer.send_batch(batch, part.to.topic, partition=part.to.partition))
+        return futures
+
+    def _announce(self, partitions: Iterable[TopicPartition]) -> None:
+        """Name every partition of the turn at once, so that one request adds them to the transaction."""
+        for partition in partitions:
+            self._producer._txn_manager.maybe_add_partition_to_txn(partition)  # noqa: SLF001 - no public name
+
+    def _watch_transaction_requests(self) -> None:
+        """Remember any failure of a transaction's request: aiokafka tries again without telling.
+
+        A repeated EndTxn may end the *next* transaction (KAFKA-14402), so after one nothing is certain.
+        """
+        send = self._producer.client.send
+
+        async def watched(node: int, request: Any, **options: Any) -> Any:
+            try:
+                return await send(node, request, **options)
+            except BaseException:
+                self._dirty = self._dirty or isinstance(request, _TRANSACTION)
+                raise
+
+        self._producer.client.send = watched

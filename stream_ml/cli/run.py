@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from stream_ml.cli.address import settings_and_path
+from stream_ml.cli.address import settings_and_url
 from stream_ml.cli.console import Bar, progress_bar, tell, write_json
 from stream_ml.cli.ready import settle
+from stream_ml.client.address import database_path, kafka_servers
 from stream_ml.client.database import Access, require_place
 from stream_ml.engines.local.worker import Carried, End, Watcher, Worker
 from stream_ml.language.loader import load
@@ -38,7 +39,14 @@ def run(typed: RunCommand, *, as_json: bool) -> None:
     BusyError
         If another worker runs this pipeline on this file.
     """
-    settings, path = settings_and_path(typed.on, durable=typed.durable, metrics_port=typed.metrics_port)
+    settings, url = settings_and_url(typed.on, durable=typed.durable, metrics_port=typed.metrics_port)
+    servers = kafka_servers(url)
+    if servers is not None:
+        from stream_ml.cli.run_kafka import run_on_kafka  # noqa: PLC0415 - aiokafka is loaded where it is asked for
+
+        run_on_kafka(typed, settings, servers, as_json=as_json)
+        return
+    path = database_path(url)
     pipeline = load(typed.pipeline)
     require_place(path, Access.WRITE)
     settle()

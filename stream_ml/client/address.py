@@ -1,4 +1,4 @@
-"""Where a log is: `sqlite:///fraud.db` to a path."""
+"""Where a log is: `sqlite:///fraud.db` to a path, `kafka://host:9092` to servers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,44 @@ from pathlib import Path
 from stream_ml.errors import UsageError
 
 SCHEME = "sqlite://"
+KAFKA = "kafka://"
+PORT = 9092
+
+
+def kafka_servers(url: str) -> str | None:
+    """Servers that a URL names, as Kafka's clients take them; None where it names no Kafka.
+
+    Parameters
+    ----------
+    url
+        `kafka://host:port`, or several `host:port` with commas between; without a port it is 9092.
+
+    Raises
+    ------
+    UsageError
+        If the URL names no server, or a topic where none belongs.
+
+    Examples
+    --------
+    >>> kafka_servers("kafka://127.0.0.1:9092,127.0.0.1:9093")
+    '127.0.0.1:9092,127.0.0.1:9093'
+    >>> kafka_servers("kafka://broker")
+    'broker:9092'
+    >>> kafka_servers("sqlite:///fraud.db")
+    >>> kafka_servers("kafka://broker/payments")
+    Traceback (most recent call last):
+    stream_ml.errors.UsageError: The URL kafka://broker/payments has more than servers. Write kafka://broker
+    """
+    if not url.startswith(KAFKA):
+        return None
+    servers, slash, _ = url[len(KAFKA) :].partition("/")
+    if slash:
+        cause = f"The URL {url} has more than servers"
+        raise UsageError(cause, f"Write {KAFKA}{servers}")
+    if not servers:
+        cause = f"The URL {url} names no server"
+        raise UsageError(cause, f"Write {KAFKA}127.0.0.1:{PORT}")
+    return ",".join(one if ":" in one else f"{one}:{PORT}" for one in servers.split(","))
 
 
 def database_path(url: str) -> Path:
@@ -36,7 +74,7 @@ def database_path(url: str) -> Path:
         name = url.partition("://")[0] if "://" in url else ""
         if name:
             msg = f"The URL {url} names no engine: {name}"
-            raise UsageError(msg, "Engines here: sqlite:///FILE")
+            raise UsageError(msg, "Engines here: sqlite:///FILE and kafka://HOST:PORT")
         msg = f"{url!r} is not a URL"
         raise UsageError(msg, f"Write sqlite:///{url or 'FILE'}")
     rest = url[len(SCHEME) :]

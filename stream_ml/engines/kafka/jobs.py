@@ -45,5 +45,5 @@ class ScorerJob:
         return []
 
     def wants_turn(self, session: Session) -> bool:
-        """Turns are made of records."""
+        """Make turns of records only."""
         return False

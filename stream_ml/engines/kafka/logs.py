@@ -74,7 +74,9 @@ class Logs:
     Order of calls: `start`, `settled` for each partition, then reads, then `close`.
     """
 
-    def __init__(self, client: Mapping[str, Any], settings: KafkaSettings, partitions: Iterable[TopicPartition]) -> None:
+    def __init__(
+        self, client: Mapping[str, Any], settings: KafkaSettings, partitions: Iterable[TopicPartition]
+    ) -> None:
         self._wait_s = settings.deadline_s
         self._partitions = list(partitions)
         options = consumer_options(settings)

@@ -25,6 +25,7 @@ from stream_ml.sessions.session import Turn
 
 ORIGIN = "stream_ml"
 _IDLE_S = 0.25
+_SAY_EVERY_S = 1.0
 
 
 class State(Enum):
@@ -119,12 +120,14 @@ class Task:
 
     Parameters
     ----------
+    say
+        Takes one line for people.
     until_end
         Return when every record is read.
     """
 
-    def __init__(self, job: Job, shared: Shared, *, until_end: bool = False) -> None:
-        self.job, self._shared, self._until_end = job, shared, until_end
+    def __init__(self, job: Job, shared: Shared, say: Callable[[str], None], *, until_end: bool = False) -> None:
+        self.job, self._shared, self._say, self._until_end = job, shared, say, until_end
         own = names(job.pipeline)
         self._journal = TopicPartition(own["journal"], job.partition)
         self._state = TopicPartition(own["state"], job.partition)
@@ -139,6 +142,7 @@ class Task:
         self._begun = 0.0
         self._last = -1
         self._fed_s = 0.0
+        self._said = time.monotonic()
         self.session: Any = None
         self.told = Told()
 
@@ -179,7 +183,9 @@ class Task:
             It may not.
         """
         try:
+            begun = time.monotonic()
             await self._acquire()
+            self._say(f"task {self.job.name}: {self.told.line}, {time.monotonic() - begun:.1f} s")
             if not self._stopping:
                 self._become(State.RUNNING)
                 await self._serve()
@@ -256,6 +262,9 @@ class Task:
 
     def _progress(self, done: int, entries: int) -> None:
         self.told.restored = (done, entries)
+        if time.monotonic() - self._said > _SAY_EVERY_S:
+            self._said = time.monotonic()
+            self._say(f"task {self.job.name}: {done:,} of {entries:,} journal entries fed again")
 
     # --- turns --------------------------------------------------------------------------------------------------------
 

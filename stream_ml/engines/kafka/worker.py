@@ -150,7 +150,7 @@ class Worker:
         """Run a task, and acquire it anew when it was lost, as long as it is ours."""
         failures = 0
         while name in self._mine and not self._stopping:
-            task = self.tasks[name] = Task(self._job(name), self._shared, until_end=until_end)
+            task = self.tasks[name] = Task(self._job(name), self._shared, self._say, until_end=until_end)
             try:
                 await task.run()
             except LostError as error:

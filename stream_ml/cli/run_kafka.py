@@ -1,0 +1,62 @@
+"""`stream-ml run --on kafka://...`: a worker of a pipeline on Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import TYPE_CHECKING
+
+from stream_ml.cli.console import tell, write_json
+from stream_ml.cli.ready import settle
+from stream_ml.config.kafka import read_kafka_settings
+from stream_ml.config.settings import Settings
+from stream_ml.errors import UsageError
+from stream_ml.language.loader import load
+
+if TYPE_CHECKING:
+    from stream_ml.cli.run import RunCommand
+    from stream_ml.engines.kafka.worker import Worker
+
+
+def run_on_kafka(typed: RunCommand, settings: Settings, servers: str, *, as_json: bool) -> None:
+    """Run the tasks that the group gives this worker, until a signal or, with `--until-end`, until all is read.
+
+    Raises
+    ------
+    UsageError
+        If aiokafka is not installed, or an option does not go with Kafka.
+    """
+    if typed.start_from is not None:
+        cause = "--start-from does not go with Kafka"
+        raise UsageError(cause, "A state saved by replay starts a SQLite file; on Kafka begin at the topics' start")
+    kafka = read_kafka_settings()
+    pipeline = load(typed.pipeline)
+    worker_of = _worker()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    settle()
+    worker = worker_of(pipeline, servers, settings, kafka, tell)
+    tell(f"{pipeline.name} on {servers}")
+    asyncio.run(_run(worker, until_end=typed.until_end))
+    if as_json:
+        write_json(worker.status())
+    else:
+        tell(f"{pipeline.name}: {'every record is read' if typed.until_end else 'stopped'}")
+
+
+async def _run(worker: Worker, *, until_end: bool) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    await worker.run(until_end=until_end)
+
+
+def _worker() -> type[Worker]:
+    try:
+        from stream_ml.engines.kafka.worker import Worker  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name != "aiokafka":
+            raise
+        cause = "Kafka needs aiokafka, which is not installed"
+        raise UsageError(cause, "pip install 'stream-ml[kafka]'") from error
+    return Worker

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 from numpy.typing import NDArray
 
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.engines.kafka.client import LostError, deadline, place
+from stream_ml.engines.kafka.fetch import Fetched, fetched
 from stream_ml.errors import CorruptError
 from stream_ml.schema.records import Run
 from stream_ml.sessions.merge import earliest, safe
@@ -56,7 +57,7 @@ class Source:
         """Whether the broker holds records that are not fetched."""
         return self.read < self.known
 
-    def add(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+    def add(self, records: Sequence[Fetched]) -> None:
         """Take fetched records up."""
         n = len(records)
         self.offsets = np.concatenate([self.offsets, np.fromiter([one.offset for one in records], np.int64, n)])
@@ -148,10 +149,9 @@ class Sources:
         CorruptError
             If a source no longer holds what comes next.
         """
-        some = () if only is None else (only,)
         try:
             async with deadline(self._wait_s + wait_s, "reading"):
-                got = await self._consumer.getmany(*some, timeout_ms=int(wait_s * 1000))
+                got = await fetched(self._consumer, wait_s, () if only is None else (only,))
                 for tp, source in self._all.items():
                     if tp in got:
                         source.add(got[tp])

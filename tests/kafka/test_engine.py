@@ -1,0 +1,64 @@
+"""The engine on a real broker: the same answers as the core, whatever turns it made of the records."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import orjson
+import pytest
+
+from stream_ml.config.kafka import KafkaSettings
+from stream_ml.config.settings import Settings
+from stream_ml.demos.broker import Broker
+from stream_ml.engines.kafka.topics import Admin, names
+from stream_ml.engines.kafka.worker import Worker
+from stream_ml.language.pipeline import Pipeline
+from stream_ml.plan.bundle import compile_plan
+from stream_ml.schema.records import Run
+from stream_ml.sessions.session import Session
+from stream_ml.testing.canonical import records as state_of
+from tests.kafka.named import named
+from tests.kafka.never_stopped import Sent, entries_of, never_stopped, reader, run_of, send, topics_of
+from tests.streams import TICK, seeded
+
+QUICK = KafkaSettings(session_timeout_ms=6_000, heartbeat_interval_ms=500)
+
+
+async def make_topics(broker: Broker, pipeline: Pipeline, kafka: KafkaSettings = QUICK) -> None:
+    admin = Admin(kafka.client(broker.address), kafka)
+    await admin.start()
+    await admin.ready(compile_plan(pipeline))
+    await admin.close()
+
+
+def sent_of(pipeline: Pipeline, seed: int, size: int) -> list[Sent]:
+    """Return a generated stream as records to produce; timestamps are the broker's."""
+    return [
+        (topic, 0, None, None, orjson.dumps(record)) for topic, _, record in seeded(pipeline, seed, size) if topic != TICK
+    ]
+
+
+@pytest.mark.parametrize("name", ["cards", "bikes", "recommend", "clicks"])
+def test_one_partition_gives_the_cores_answers(broker: Broker, prefix: str, tmp_path: Path, name: str) -> None:
+    pipeline, _ = named(name, prefix, tmp_path)
+
+    async def scenario() -> None:
+        await make_topics(broker, pipeline)
+        inputs = dict.fromkeys(dict.fromkeys(stream.topic for stream in compile_plan(pipeline).scorer.streams), 1)
+        records = sent_of(pipeline, 7, 600)
+        async with reader(broker.address, topics_of(pipeline, 1, inputs)) as seen:
+            await send(broker.address, records[:200])
+            worker = Worker(pipeline, broker.address, Settings(batch=64), QUICK, print)
+            await worker.run(until_end=True)
+            await send(broker.address, records[200:])
+            again = Worker(pipeline, broker.address, Settings(batch=32, snapshot_seconds=0.001), QUICK, print)
+            await again.run(until_end=True)
+            (task,) = again.tasks.values()
+            live = task.session
+        assert sum(len(found) for found in map(seen.records.get, seen.records) if found) > len(records)
+        told = never_stopped(pipeline, 0, seen)
+        assert state_of(told) == state_of(live)
+        assert len(seen.values(names(pipeline.name)["predictions"], 0)) == told.stats["predicted"] > 0
+
+    asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""The run that never stopped, on Kafka: what a reader of committed records saw, against sessions fed as the journal says.
+"""The run that never stopped, on Kafka: what a reader saw, against sessions fed as the journal says.
 
 A reader that shares nothing with the worker follows every topic of the pipeline from the start, so entries that the
 worker drops later were seen. Sessions are then fed the runs and ticks of the journal, and must put out the same bytes.

@@ -15,11 +15,9 @@ from stream_ml.engines.kafka.topics import Admin, names
 from stream_ml.engines.kafka.worker import Worker
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.plan.bundle import compile_plan
-from stream_ml.schema.records import Run
-from stream_ml.sessions.session import Session
 from stream_ml.testing.canonical import records as state_of
 from tests.kafka.named import named
-from tests.kafka.never_stopped import Sent, entries_of, never_stopped, reader, run_of, send, topics_of
+from tests.kafka.never_stopped import Sent, never_stopped, reader, send, topics_of
 from tests.streams import TICK, seeded
 
 QUICK = KafkaSettings(session_timeout_ms=6_000, heartbeat_interval_ms=500)
@@ -34,9 +32,8 @@ async def make_topics(broker: Broker, pipeline: Pipeline, kafka: KafkaSettings =
 
 def sent_of(pipeline: Pipeline, seed: int, size: int) -> list[Sent]:
     """Return a generated stream as records to produce; timestamps are the broker's."""
-    return [
-        (topic, 0, None, None, orjson.dumps(record)) for topic, _, record in seeded(pipeline, seed, size) if topic != TICK
-    ]
+    made = seeded(pipeline, seed, size)
+    return [(topic, 0, None, None, orjson.dumps(record)) for topic, _, record in made if topic != TICK]
 
 
 @pytest.mark.parametrize("name", ["cards", "bikes", "recommend", "clicks"])

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from aiokafka import TopicPartition
+from aiokafka.structs import RecordMetadata
 
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.config.settings import Settings
@@ -82,6 +83,9 @@ class Job(Protocol):
     def extra(self, session: Any) -> list[Part]:
         """Return what the next transaction carries beside the turn."""
 
+    def stored(self, told: Sequence[RecordMetadata]) -> dict[TopicPartition, int]:
+        """Take note of where `extra` stands; returns what may be dropped, by the offset before which."""
+
     def wants_turn(self, session: Any) -> bool:
         """Tell whether a turn is to be made although nothing came."""
 
@@ -151,6 +155,10 @@ class Task:
     def stop(self) -> None:
         """Ask for a clean end: the turn at hand is finished, a snapshot is kept."""
         self._stopping = True
+
+    def finish(self) -> None:
+        """Ask for an end when every record is read."""
+        self._until_end = True
 
     @property
     def positions(self) -> dict[TopicPartition, int]:
@@ -333,19 +341,24 @@ class Task:
             )
             for out in turn.out
         ]
+        outputs = len(parts)
         parts += self.job.extra(self.session)
+        extra = range(outputs, len(parts))
         parts += [manifest] if manifest is not None else []
         pointer = (POINTER, str(self._snapshots.at).encode())
         parts.append(Part(self._journal, [None], [turn.entry], [*origin, pointer]))
-        self._flight = asyncio.create_task(self._write(parts, fed_s, manifest=manifest is not None))
+        self._flight = asyncio.create_task(self._write(parts, fed_s, extra, manifest=manifest is not None))
 
-    async def _write(self, parts: list[Part], fed_s: float, *, manifest: bool) -> None:
+    async def _write(self, parts: list[Part], fed_s: float, extra: range, *, manifest: bool) -> None:
         begun = time.perf_counter()
         told = await self._writer.commit(parts)
         self.told.commit_s += time.perf_counter() - begun
         self.told.turns += 1
         self.told.committed = time.monotonic()
         self._last = told[-1].offset
+        needless = self.job.stored(told[extra.start : extra.stop])
+        if needless:
+            self._shared.trim(needless)
         if manifest:
             self._snapshots.committed(told[-2])
             self.told.snapshots += 1

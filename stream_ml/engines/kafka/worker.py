@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from enum import StrEnum
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -13,12 +15,14 @@ from aiokafka import TopicPartition
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.config.settings import Settings
 from stream_ml.engines.kafka.client import FencedError, LostError
-from stream_ml.engines.kafka.jobs import ScorerJob
+from stream_ml.engines.kafka.jobs import LEARNER, LearnerJob, ScorerJob
 from stream_ml.engines.kafka.members import Members
+from stream_ml.engines.kafka.models import Models
 from stream_ml.engines.kafka.snapshots import Pieces
 from stream_ml.engines.kafka.task import Job, Shared, State, Task
-from stream_ml.engines.kafka.topics import Admin
+from stream_ml.engines.kafka.topics import MODELS, Admin, names
 from stream_ml.engines.kafka.watchdog import Watchdog
+from stream_ml.errors import UsageError
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.plan.bundle import compile_plan
 
@@ -28,6 +32,14 @@ _MOST_FAILURES = 8  # in a row, without a turn between them
 _TELL_EVERY_S = 5.0
 
 Say = Callable[[str], None]
+
+
+class Role(StrEnum):
+    """What a worker may run: partitions of the events, the learner, or both."""
+
+    SCORER = "scorer"
+    LEARNER = "learner"
+    ALL = "all"
 
 
 class Worker:
@@ -44,10 +56,21 @@ class Worker:
         host:port, more with commas.
     say
         Takes one line for people.
+    role
+        What of the pipeline this worker may run.
     """
 
-    def __init__(self, pipeline: Pipeline, servers: str, settings: Settings, kafka: KafkaSettings, say: Say) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        servers: str,
+        settings: Settings,
+        kafka: KafkaSettings,
+        say: Say,
+        role: Role = Role.ALL,
+    ) -> None:
         self._pipeline, self._settings, self._kafka, self._say = pipeline, settings, kafka, say
+        self._role = role
         self._client = kafka.client(servers)
         self.plan = compile_plan(pipeline)
         self.tasks: dict[str, Task] = {}
@@ -56,6 +79,7 @@ class Worker:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._mine: frozenset[str] = frozenset()
         self._change = asyncio.Event()
+        self._models: Models | None = None
         self._settled = False
         self._stopping = False
         self._trims: set[asyncio.Task[None]] = set()
@@ -85,21 +109,50 @@ class Worker:
             self._streams = await self._read_topics(admin)
             await pieces.start()
             self._shared = Shared(self._client, self._kafka, self._settings, pieces, self._trimmer(admin))
-            members = Members(
-                self._client, self._kafka, self.plan.name, [self.plan.scorer.streams[0].topic], self._changed
-            )
-            await members.start()
-            try:
-                await self._supervise(members, until_end=until_end)
-            finally:
-                await self._end()
-                with contextlib.suppress(LostError):
-                    await members.close()
+            async with AsyncExitStack() as stack:
+                if self.partitions > 1 and self.plan.learner.estimator is not None:
+                    self._models = await self._follow(stack)
+                members = [await self._join(stack, *group) for group in self._groups()]
+                try:
+                    await self._supervise(members, until_end=until_end)
+                finally:
+                    await self._end()
         finally:
             watchdog.stop()
             await asyncio.gather(*self._trims, return_exceptions=True)
             await pieces.close()
             await admin.close()
+
+    def _groups(self) -> list[tuple[str, str, Callable[[frozenset[int]], None]]]:
+        """Return what this worker takes part in: group, topic whose partitions it shares out, what is told of them."""
+        name = self.plan.name
+        found = []
+        if self._role is not Role.LEARNER:
+            found.append((name, self.plan.scorer.streams[0].topic, self._scorers))
+        if self._role is not Role.SCORER and self._models is not None:
+            found.append((f"{name}.{LEARNER}", names(name)[MODELS], self._learner))
+        if not found:
+            cause = f"{name!r} has one partition: its model learns in the scorer"
+            raise UsageError(cause, "Run it with --role all")
+        return found
+
+    async def _join(
+        self, stack: AsyncExitStack, group: str, topic: str, changed: Callable[[frozenset[int]], None]
+    ) -> Members:
+        members = Members(self._client, self._kafka, group, [topic], changed)
+        stack.push_async_callback(self._leave, members)
+        await members.start()
+        return members
+
+    async def _leave(self, members: Members) -> None:
+        with contextlib.suppress(LostError):
+            await members.close()
+
+    async def _follow(self, stack: AsyncExitStack) -> Models:
+        models = Models(self._client, self._kafka, self._pipeline, names(self.plan.name)[MODELS])
+        await models.start()
+        stack.push_async_callback(models.close)
+        return models
 
     async def _read_topics(self, admin: Admin) -> list[tuple[str, str, int]]:
         roles = {stream.topic: stream.role for stream in reversed(self.plan.scorer.streams)}
@@ -108,12 +161,16 @@ class Worker:
 
     # --- which tasks --------------------------------------------------------------------------------------------------
 
-    def _changed(self, partitions: frozenset[int]) -> None:
-        self._mine = frozenset(str(number) for number in partitions)
+    def _scorers(self, partitions: frozenset[int]) -> None:
+        self._mine = frozenset(str(number) for number in partitions) | (self._mine & {LEARNER})
         self._settled = True
         self._change.set()
 
-    async def _supervise(self, members: Members, *, until_end: bool) -> None:
+    def _learner(self, partitions: frozenset[int]) -> None:
+        self._mine = (self._mine - {LEARNER}) | (frozenset({LEARNER}) if partitions else frozenset())
+        self._change.set()
+
+    async def _supervise(self, members: list[Members], *, until_end: bool) -> None:
         """Start what became ours, stop what no longer is, and end when a task cannot go on."""
         while not self._stopping:
             for name in self._mine - self._running.keys():
@@ -131,9 +188,19 @@ class Worker:
                     running.result()
                     if not until_end:
                         del self._running[name]
-            if until_end and self._settled and all(one.done() for one in self._running.values()):
+            if until_end and self._settled and self._finished():
                 return
-            await self._tell(members)
+            for one in members:
+                await self._tell(one)
+
+    def _finished(self) -> bool:
+        """Tell whether every task has read all; the learner is asked to once the scorers have."""
+        scorers = [running for name, running in self._running.items() if name != LEARNER]
+        if not all(one.done() for one in scorers):
+            return False
+        if LEARNER in self.tasks:
+            self.tasks[LEARNER].finish()
+        return all(one.done() for one in self._running.values())
 
     async def _tell(self, members: Members) -> None:
         """Commit positions for lag dashboards; nobody reads them back, so a failure is only said."""
@@ -150,7 +217,8 @@ class Worker:
         """Run a task, and acquire it anew when it was lost, as long as it is ours."""
         failures = 0
         while name in self._mine and not self._stopping:
-            task = self.tasks[name] = Task(self._job(name), self._shared, self._say, until_end=until_end)
+            until = until_end and name != LEARNER
+            task = self.tasks[name] = Task(self._job(name), self._shared, self._say, until_end=until)
             try:
                 await task.run()
             except LostError as error:
@@ -173,7 +241,9 @@ class Worker:
                     await asyncio.sleep(0.05)
 
     def _job(self, name: str) -> Job:
-        return ScorerJob(self._pipeline, int(name), self._streams)
+        if name == LEARNER:
+            return LearnerJob(self._pipeline, self.partitions, allow_pickle=self._kafka.allow_pickle)
+        return ScorerJob(self._pipeline, int(name), self._streams, self._models)
 
     async def _end(self) -> None:
         """Let every task come to its end."""

@@ -28,8 +28,8 @@ demo: env       ## a year of flights through the local engine, with a live table
 test: lint      ## lint, then every test and every example in the docstrings
 	$(BIN)/python -m pytest
 
-core: env       ## the quick tests only: no kills, no whole streams, no unjitted runs
-	$(BIN)/python -m pytest -m "not slow and not kills and not unjitted"
+core: env       ## the quick tests only: no kills, no whole streams, no unjitted runs, no Kafka broker
+	$(BIN)/python -m pytest -m "not slow and not kills and not unjitted and not kafka"
 
 lint: env       ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check

@@ -128,7 +128,7 @@ class Broker:
     ) -> None:
         self.stop()
 
-    def start(self, seconds: float = 60.0) -> Self:
+    def start(self, seconds: float = 120.0) -> Self:
         """Start it and wait for real answers: from its group coordinator and its transaction coordinator.
 
         Parameters
@@ -169,7 +169,7 @@ class Broker:
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 
-    def wait(self, nodes: Sequence[int], seconds: float = 60.0) -> None:
+    def wait(self, nodes: Sequence[int], seconds: float = 120.0) -> None:
         """Wait until it answers and sees all of `nodes`.
 
         Parameters

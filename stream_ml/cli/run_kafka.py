@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from stream_ml.cli.console import tell, write_json
@@ -37,7 +38,14 @@ def run_on_kafka(typed: RunCommand, settings: Settings, servers: str, *, as_json
     settle()
     worker = worker_of(pipeline, servers, settings, kafka, tell)
     tell(f"{pipeline.name} on {servers}")
-    asyncio.run(_run(worker, until_end=typed.until_end))
+    with ExitStack() as stack:
+        if settings.metrics_port is not None:
+            from stream_ml.engines.kafka.health import Health  # noqa: PLC0415 - only where it is asked for
+
+            health = Health(worker, settings.metrics_host, settings.metrics_port, kafka.stall_s)
+            stack.callback(health.close)
+            tell(f"health and metrics on http://{settings.metrics_host}:{health.port}")
+        asyncio.run(_run(worker, until_end=typed.until_end))
     if as_json:
         write_json(worker.status())
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from enum import StrEnum
@@ -76,11 +77,12 @@ class Worker:
         self.tasks: dict[str, Task] = {}
         self.partitions = 0
         self.fenced = self.lost = 0
+        self.watchdog = Watchdog(kafka.stall_s)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._mine: frozenset[str] = frozenset()
         self._change = asyncio.Event()
         self._models: Models | None = None
-        self._settled = False
+        self.joined = False
         self._stopping = False
         self._trims: set[asyncio.Task[None]] = set()
 
@@ -99,8 +101,7 @@ class Worker:
         StreamMLError
             A task cannot go on.
         """
-        watchdog = Watchdog(self._kafka.stall_s)
-        watchdog.start()
+        self.watchdog.start()
         admin = Admin(self._client, self._kafka)
         pieces = Pieces(self._client, self._kafka)
         try:
@@ -118,7 +119,7 @@ class Worker:
                 finally:
                     await self._end()
         finally:
-            watchdog.stop()
+            self.watchdog.stop()
             await asyncio.gather(*self._trims, return_exceptions=True)
             await pieces.close()
             await admin.close()
@@ -163,7 +164,7 @@ class Worker:
 
     def _scorers(self, partitions: frozenset[int]) -> None:
         self._mine = frozenset(str(number) for number in partitions) | (self._mine & {LEARNER})
-        self._settled = True
+        self.joined = True
         self._change.set()
 
     def _learner(self, partitions: frozenset[int]) -> None:
@@ -188,7 +189,7 @@ class Worker:
                     running.result()
                     if not until_end:
                         del self._running[name]
-            if until_end and self._settled and self._finished():
+            if until_end and self.joined and self._finished():
                 return
             for one in members:
                 await self._tell(one)
@@ -269,6 +270,16 @@ class Worker:
             await admin.drop(before)
         except LostError as error:
             _log.warning("old journal entries and snapshots were not dropped: %s", error)
+
+    @property
+    def newest_version(self) -> int | None:
+        """Examples that the newest model has learned, where models come from a learner."""
+        return None if self._models is None or self._models.newest is None else self._models.newest.count
+
+    @property
+    def model_age_s(self) -> float | None:
+        """Seconds since a new model version came, where models come from a learner."""
+        return None if self._models is None else time.monotonic() - self._models.since
 
     def status(self) -> dict[str, Any]:
         """Tell where each task is."""

@@ -48,11 +48,11 @@ class Families:
         """Yield the families."""
         yield from self._families.values()
 
-    def counter(self, name: str, text: str, whose: tuple[str, ...], value: float, **more: str) -> None:
+    def counter(self, name: str, text: str, whose: tuple[str, ...], value: float, /, **more: str) -> None:
         """Add a sample to a counter."""
         self._add(CounterMetricFamily, name, text, whose, value, more)
 
-    def gauge(self, name: str, text: str, whose: tuple[str, ...], value: float | None, **more: str) -> None:
+    def gauge(self, name: str, text: str, whose: tuple[str, ...], value: float | None, /, **more: str) -> None:
         """Add a sample to a gauge; None adds nothing."""
         if value is not None:
             self._add(GaugeMetricFamily, name, text, whose, value, more)

@@ -79,10 +79,19 @@ def produce(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913, PLR0917 - a command's options
     pipeline: PipelineFile,
     on: On = None,
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop when every record is read.")] = False,
+    drain: Annotated[
+        bool,
+        typer.Option(
+            "--drain", help="Finish, so that a changed file may begin here: read all, wait for the labels, stop."
+        ),
+    ] = False,
+    give_up: Annotated[
+        bool, typer.Option("--give-up", help="With --drain: do not wait, give up what has no label yet.")
+    ] = False,
     metrics_port: Annotated[
         int | None, typer.Option(metavar="P", min=0, max=65_535, help="Serve Prometheus metrics on this port.")
     ] = None,
@@ -98,7 +107,14 @@ def run(
 
     command(
         RunCommand(
-            pipeline, on, until_end=until_end, metrics_port=metrics_port, start_from=start_from, durable=durable
+            pipeline,
+            on,
+            until_end=until_end,
+            drain=drain,
+            give_up=give_up,
+            metrics_port=metrics_port,
+            start_from=start_from,
+            durable=durable,
         ),
         as_json=json,
     )

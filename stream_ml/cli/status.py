@@ -81,9 +81,11 @@ def _lines(pipeline: dict[str, Any]) -> list[tuple[str, str]]:
     process = pipeline["process"]
     lines = [("worker", "stopped" if process is None else f"running, process {process}")]
     for name, value in pipeline.items():
-        if name in {"name", "process"} or value is None or value == {}:
+        if name in {"name", "process"} or value is None or value is False or value == {}:
             continue
-        if isinstance(value, dict):
+        if value is True:
+            lines.append((name, "yes"))
+        elif isinstance(value, dict):
             text = ", ".join(f"{part} {count:,}" for part, count in value.items() if isinstance(count, int | float))
             lines.append((name, text))
         else:

@@ -80,6 +80,13 @@ MIGRATIONS: tuple[Migration, ...] = (
             _view("metrics", ".metrics", _fields("name", "slice", "window", "value", "n", "at", "version")),
         ),
     ),
+    Migration(
+        "0003_attempts",
+        (
+            "CREATE TABLE attempts (pipeline TEXT PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL,"
+            " size INTEGER NOT NULL, deaths INTEGER NOT NULL, begun INTEGER NOT NULL) WITHOUT ROWID",
+        ),
+    ),
 )
 
 FORMAT = len(MIGRATIONS)

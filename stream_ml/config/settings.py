@@ -42,6 +42,8 @@ class Settings(BaseSettings):
         Records of one turn at most, when the worker is behind.
     busy_ms
         How long to wait for other processes' transactions.
+    turn_seconds
+        The process of `stream-ml run` ends when a turn takes longer than this: a model that never returns.
     """
 
     model_config = SettingsConfigDict(env_prefix="STREAM_ML_", toml_file=FILE, extra="ignore")
@@ -53,6 +55,7 @@ class Settings(BaseSettings):
     snapshot_seconds: Annotated[float, Gt(0)] = 2.0
     batch: Annotated[int, Ge(1), Le(100_000)] = 4_000
     busy_ms: Annotated[int, Ge(0)] = 10_000
+    turn_seconds: Annotated[float, Gt(0)] = 60.0
 
     @classmethod
     def settings_customise_sources(

@@ -17,6 +17,7 @@ from stream_ml.monitor.metrics import Measured, Metrics
 from stream_ml.monitor.spec import Monitor
 
 F8 = NDArray[np.float64]
+KILLED = "killed the process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Watched:
 class Learner:
     """Model, metrics and detectors of one pipeline.
 
-    Order of calls: :meth:`run` with the tape of a batch, then :meth:`watch` with its examples.
+    Order of calls: :meth:`run` with the tape of a batch, then :meth:`watch` with its examples. While it is `muted` it
+    is given lessons only, and they are counted as lessons that failed, without being taught.
     """
 
     def __init__(self, spec: LearnerSpec, texts: Texts) -> None:
@@ -78,13 +80,18 @@ class Learner:
         self.count = 0
         self.watched = 0
         self.learn_errors = 0
+        self.muted = False
 
     def run(self, tape: Tape) -> tuple[Answers, NDArray[np.int64]]:
         """Predict and learn in order; returns the answers and, for each operation, the count of examples before it."""
         if self.model is None:
             return Answers(np.full(len(tape), np.nan)), np.full(len(tape), self.count)
         before = self.count + np.cumsum(tape.learn, dtype=np.int64) - tape.learn
-        answers = self.model.run(tape)
+        if self.muted:
+            lessons = np.flatnonzero(tape.learn).tolist()
+            answers = Answers(np.full(len(tape), np.nan), errors=[(i, KILLED) for i in lessons])
+        else:
+            answers = self.model.run(tape)
         self.count += int(tape.learn.sum())
         if answers.errors:
             self.learn_errors += sum(1 for at, _ in answers.errors if tape.learn[at])

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.kernels import operations, table
-from stream_ml.kernels.labels import L_FRESH, L_KNOWN
+from stream_ml.kernels.labels import L_FRESH, L_HELD, L_KNOWN, L_STATE
 from stream_ml.kernels.memory import grown, reserve
 from stream_ml.kernels.waiting import R_RECEIVED
 from stream_ml.scorer.spec import ScorerSpec
@@ -83,6 +83,14 @@ class Store:
     def pending(self) -> int:
         """How many events wait for their label."""
         return int(self.scalars[operations.LIVE])
+
+    @property
+    def early_labels(self) -> int:
+        """How many labels are held for an event that has not come, or wait until their delay is over."""
+        scalars, mask = self.scalars, self.queues.shape[1] - 1
+        held = np.arange(scalars[operations.H_TAIL], scalars[operations.H_HEAD])
+        states = self.labels[self.queues[1, held & mask], L_STATE]
+        return int(scalars[operations.D_HEAD] - scalars[operations.D_TAIL] + (states == L_HELD).sum())
 
     @property
     def remembered(self) -> int:
@@ -174,6 +182,18 @@ class Store:
             label = self.queues[1, scalars[operations.H_TAIL] & mask]
             found.append(self.labels[label, L_KNOWN] + params[operations.WAIT] + 1)
         return int(min(found)) if found else None
+
+
+    def last_deadline(self) -> int:
+        """Return the moment after which nothing that waits now waits any more."""
+        scalars, params = self.scalars, self.params
+        newest = [0]
+        if scalars[operations.TAIL] < scalars[operations.HEAD]:
+            newest.append(self.ring[(scalars[operations.HEAD] - 1) & (self.ring.shape[0] - 1), R_RECEIVED])
+        for row, tail, head in ((0, operations.D_TAIL, operations.D_HEAD), (1, operations.H_TAIL, operations.H_HEAD)):
+            if scalars[tail] < scalars[head]:
+                newest.append(self.labels[self.queues[row, (scalars[head] - 1) & (self.queues.shape[1] - 1)], L_KNOWN])
+        return int(max(newest) + params[operations.WAIT])
 
 
 def _power(n: int) -> int:

@@ -16,6 +16,8 @@ FORMAT: Final = 1
 _CHECK = 8
 #: Characters of the plan's digest in an entry.
 PLAN: Final = 16
+#: Stands for a source among what is skipped: the lessons of a tick, its moment for the offset. No source has no name.
+DEADLINES: Final = ""
 
 
 class Fed(msgspec.Struct, frozen=True, array_like=True):
@@ -41,11 +43,14 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     tick
         A moment at which every source was read to its end, where one was fed.
     skipped
-        (source, offset) of records that are left out because they killed the process.
+        (source, offset) of records that are left out because they killed the process; with the source
+        :data:`DEADLINES` the turn's tick teaches nothing.
     digest
         xxh64 of the turn's outputs.
     plan
         The beginning of the digest of the plan that carried the turn out.
+    drained
+        Whether the pipeline ends here, so that another plan may begin where the runs end, with a fresh state.
     """
 
     format: int
@@ -55,6 +60,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     skipped: tuple[tuple[str, int], ...]
     digest: int
     plan: str
+    drained: bool = False
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -81,12 +87,14 @@ def digest_of(out: Sequence[Out]) -> int:
     return seen.intdigest()
 
 
-def entry_of(
-    number: int, runs: Sequence[Run], tick: int | None, digest: int, plan: str
-) -> bytes:
-    """Return the journal entry of a turn."""
-    fed = tuple(Fed(r.source, r.first, r.end, r.cap, len(r.values), check_of(r)) for r in runs)
-    raw = _ENCODER.encode(Entry(FORMAT, number, fed, tick, (), digest, plan[:PLAN]))
+def fed_of(runs: Sequence[Run]) -> tuple[Fed, ...]:
+    """Return what an entry says of the runs of a turn."""
+    return tuple(Fed(r.source, r.first, r.end, r.cap, len(r.values), check_of(r)) for r in runs)
+
+
+def write_entry(entry: Entry) -> bytes:
+    """Return an entry's bytes."""
+    raw = _ENCODER.encode(entry)
     return raw + xxhash.xxh64_digest(raw)
 
 

@@ -252,6 +252,15 @@ class Outputs:
             "version": [self._encoder.lineage, int(kept[self._scorer.store.own + VERSION])],
         }
 
+    def left(self, count: int, moment: int, version: int) -> None:
+        """Write the alarm that so many events or labels still waited when the pipeline was drained."""
+        self.alarms += 1
+        alarm = {
+            "what": "pending", "detector": "drain", "since": None, "at": moment, "from": None, "to": count,
+            "confidence": None, "version": [self._encoder.lineage, version],
+        }  # fmt: skip
+        self._write("alarms", encode(alarm))
+
     def _given_up(self, batch: Batch, op: int, count: int) -> dict[str, Any]:
         return {
             "what": "pending",

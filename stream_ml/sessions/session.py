@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stream_ml.errors import CorruptError, UsageError
+import numpy as np
+
+from stream_ml.errors import CorruptError, Reason, UsageError
 from stream_ml.kernels import operations
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.learner.machine import Learner
 from stream_ml.plan.bundle import Plan, compile_plan
 from stream_ml.schema.records import Fed, Out, Run
 from stream_ml.schema.symbols import Symbols
+from stream_ml.schema.verdict import Bad
 from stream_ml.scorer.machine import Scorer
 from stream_ml.sessions import journal
 from stream_ml.sessions.encode import Encoder
@@ -23,6 +26,12 @@ from stream_ml.sessions.snapshot import Manifest, Snapshots, read_manifest
 from stream_ml.sessions.state import State
 
 RANKS = {"table": 0, "event": 1, "other": 1, "label": 2}
+CHANGED = (
+    "Finish with the old file first: `stream-ml run OLD.py --drain`. The changed one then begins where that ended,"
+    " with a fresh state"
+)
+#: (source, offset) of a record.
+Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +56,8 @@ class Turn:
 class Session:
     """Inputs in, decisions out.
 
-    Order of calls: :meth:`feed` for each turn; :meth:`segment` now and then, between turns. :meth:`recover` makes a
-    session from what engines stored.
+    Order of calls: :meth:`feed` for each turn; :meth:`segment` now and then, between turns; :meth:`drain` where the
+    pipeline ends for another plan to begin. :meth:`recover` makes a session from what engines stored.
 
     Parameters
     ----------
@@ -83,6 +92,7 @@ class Session:
         self.examples = 0
         self.no_target = 0
         self.differences = 0
+        self.drained = False
         self._journaled = journaled
         self._snapshots = Snapshots()
         self._ranks = {stream.topic: RANKS[stream.role] for stream in reversed(spec.streams)}
@@ -97,9 +107,19 @@ class Session:
         """The first moment (epoch ms) at which a tick would let a deadline pass, None where there is none."""
         return self.scorer.store.due()
 
+    @property
+    def unresolved(self) -> int:
+        """How many events wait for their label, and labels for their event or the end of their delay."""
+        return self.scorer.store.pending + self.scorer.store.early_labels
+
+    @property
+    def last_deadline(self) -> int | None:
+        """The moment (epoch ms) by which all that waits now has its label or none, None where nothing waits."""
+        return self.scorer.store.last_deadline() if self.unresolved else None
+
     # --- turns --------------------------------------------------------------------------------------------------------
 
-    def feed(self, runs: Sequence[Run], tick: int | None = None) -> Turn:
+    def feed(self, runs: Sequence[Run], tick: int | None = None, skipped: Sequence[Place] = ()) -> Turn:
         """Carry out one turn.
 
         Steps: 1 merge; 2 decode; 3 for each batch join and features, then model, then outputs; 4 the journal entry.
@@ -110,19 +130,50 @@ class Session:
             One a source, in its order, each from where the last one of that source ended.
         tick
             A moment at which every source was read to its end: deadlines before it pass.
+        skipped
+            Records that killed the process: only their time passes, and each is a dead letter. With the source
+            :data:`journal.DEADLINES` it is what the tick's deadlines would teach that is left out.
         """
-        fed = merge(runs, self.scorer.now, self._ranks)
+        given = [_without(run, skipped) for run in runs] if skipped else runs
+        fed = merge(given, self.scorer.now, self._ranks)
+        self.learner.muted = any(source == journal.DEADLINES for source, _ in skipped)
         self.carry_out(fed, None if tick is None else max(tick, self.scorer.now))
-        out = self.outputs.take()
+        self.learner.muted = False
         for run in runs:
             self.positions[run.source] = run.end
-        self.number += 1
-        entry = b""
-        if self._journaled:
-            entry = journal.entry_of(self.number, runs, tick, journal.digest_of(out), self.plan.digest)
+        self.drained = False
+        turn = self._turn(runs, tick, skipped)
         if self.symbols.due():
             self.symbols.sweep(self._codes())
-        return Turn(out, entry, self.number)
+        return turn
+
+    def drain(self) -> Turn:
+        """Say in the journal that the pipeline ends here, so that another plan may begin where it ends.
+
+        Nothing is fed and no state changes. What still waits for its label is told by an alarm: its examples are given
+        up if another plan begins.
+        """
+        if self.unresolved:
+            self.outputs.left(self.unresolved, self.scorer.now, self.learner.count)
+        nothing = np.empty(0, np.int64)
+        runs = [
+            Run(source, end, end, self.scorer.now, (), nothing, nothing, (), ())
+            for source, end in self.positions.items()
+        ]
+        self.drained = True
+        return self._turn(runs, None, ())
+
+    def _turn(self, runs: Sequence[Run], tick: int | None, skipped: Sequence[Place]) -> Turn:
+        out = self.outputs.take()
+        self.number += 1
+        if not self._journaled:
+            return Turn(out, b"", self.number)
+        plan = self.plan.digest[: journal.PLAN]
+        digest = journal.digest_of(out)
+        entry = journal.Entry(
+            journal.FORMAT, self.number, journal.fed_of(runs), tick, tuple(skipped), digest, plan, self.drained
+        )
+        return Turn(out, journal.write_entry(entry), self.number)
 
     def carry_out(self, fed: Fed, tick: int | None) -> None:
         """Carry out steps 2 and 3 of a turn on merged records."""
@@ -159,6 +210,7 @@ class Session:
             "differences": self.differences,
             "now": self.scorer.now,
             "entry": self.number,
+            "drained": self.drained,
             "keys": {str(i): len(space) for i, space in enumerate(self.scorer.features.spaces)},
             "state_bytes": self.scorer.features.nbytes + store.nbytes + self.symbols.nbytes,
         }
@@ -182,6 +234,7 @@ class Session:
         return {
             "digest": self.plan.digest,
             "number": self.number,
+            "drained": self.drained,
             "positions": dict(self.positions),
             "asked": self.asked,
             "examples": self.examples,
@@ -209,7 +262,7 @@ class Session:
             raise session._changed()
         session.state.load(parts)
         session.learner.load(small["learner"])
-        session.number = small["number"]
+        session.number, session.drained = small["number"], small.get("drained", False)
         session.positions = dict(small["positions"])
         session.asked, session.examples = small["asked"], small["examples"]
         session.no_target = small["no_target"]
@@ -233,7 +286,8 @@ class Session:
         manifest, blobs
             The newest snapshot, None where there is none.
         entries
-            Journal entries in order; those that the snapshot holds already are left out.
+            Journal entries in order; those that the snapshot holds already are left out. Without a snapshot the first
+            may be one that drained another plan: this one begins there.
         read
             Reads the records of a run again from its source.
         options
@@ -251,6 +305,9 @@ class Session:
             entry = journal.read_entry(raw)
             if entry.number <= session.number:
                 continue
+            if manifest is None and session.number == 0 and entry.drained:
+                session.begin_after(entry)
+                continue
             if entry.number != session.number + 1:
                 cause = f"journal entry {session.number + 1} is missing: the next one is {entry.number}"
                 raise CorruptError(cause, "Restore the file from a backup")
@@ -259,11 +316,14 @@ class Session:
             session.again(entry, [read(fed) for fed in entry.fed])
         return session
 
+    def begin_after(self, entry: journal.Entry) -> None:
+        """Begin where a drained plan ended: its numbers and positions go on, with a fresh state."""
+        self.number = entry.number
+        self.positions = {fed.source: fed.end for fed in entry.fed}
+
     def _changed(self) -> UsageError:
         cause = f"the declarations of {self.plan.name!r} differ from those that made this state"
-        return UsageError(
-            cause, "Run the old file to its end with `--until-end`, then start the new one on a new database"
-        )
+        return UsageError(cause, CHANGED)
 
     def again(self, entry: journal.Entry, runs: Sequence[Run]) -> None:
         """Feed again what an entry says was fed; outputs are thrown away, their digest compared.
@@ -274,9 +334,18 @@ class Session:
             When the runs do not hold what was fed.
         """
         runs = [_same(fed, run) for fed, run in zip(entry.fed, runs, strict=True)]
-        turn = self.feed(runs, entry.tick)
+        turn = self.drain() if entry.drained else self.feed(runs, entry.tick, entry.skipped)
         if journal.read_entry(turn.entry).digest != entry.digest:
             self.differences += 1
+
+
+def _without(run: Run, skipped: Sequence[Place]) -> Run:
+    """Return a run whose skipped records are as records that the source could not read."""
+    left = [offset for source, offset in skipped if source == run.source]
+    at = np.flatnonzero(np.isin(run.offsets, left))
+    bad = tuple(Bad(int(index), Reason.POISON, "$", "killed the process three times") for index in at)
+    known = tuple(one for one in run.bad if one.index not in set(at.tolist()))
+    return replace(run, bad=tuple(sorted((*known, *bad), key=lambda one: one.index)))
 
 
 def _same(fed: journal.Fed, run: Run) -> Run:

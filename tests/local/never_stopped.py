@@ -7,6 +7,8 @@ turn. When deadlines are let pass depends on clocks; what was fed and when is in
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +45,16 @@ def keep_journal(path: Path) -> None:
     connection.close()
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[apsw.Connection]:
+    """Open a file to read."""
+    connection = open_database(path, Access.READ)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
 def kept_entries(connection: apsw.Connection) -> list[Entry]:
     """Read the kept entries; they number from 1 without a gap, and no row of the log lies between two runs."""
     rows = connection.execute("SELECT number, entry FROM kept ORDER BY number").fetchall()
@@ -63,7 +75,7 @@ def never_stopped(pipeline: Pipeline, path: Path) -> Story:
     reader = Reader(Log(connection), session.topics, 1)
     story = Story(session)
     for entry in kept_entries(connection):
-        turn = session.feed([_run(reader, fed) for fed in entry.fed], entry.tick)
+        turn = session.feed([_run(reader, fed) for fed in entry.fed], entry.tick, entry.skipped)
         assert read_entry(turn.entry) == entry, f"turn {entry.number} is another one than the worker carried out"
         for out in turn.out:
             story.out[out.topic] += out.values

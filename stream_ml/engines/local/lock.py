@@ -24,7 +24,8 @@ def lock_path(database: Path, pipeline: str) -> Path:
 class WorkerLock:
     """Held from construction to `close`.
 
-    The file stays: removing it would let two workers hold a lock on two files of one name.
+    The file stays: removing it would let two workers hold a lock on two files of one name. It holds the worker's
+    process id until `close`: an id that is found there tells of a worker that died, and `died` is then true.
 
     Raises
     ------
@@ -52,12 +53,14 @@ class WorkerLock:
             who = f" (process {holder})" if holder else ""
             cause = f"Another worker{who} runs pipeline {pipeline!r} on {database}"
             raise BusyError(cause, "Stop it first: one worker a pipeline and file") from None
+        self.died = bool(os.read(self._fd, 1))
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
-    def close(self) -> None:
-        """Let go; the next worker may start."""
-        os.ftruncate(self._fd, 0)
+    def close(self, *, died: bool = False) -> None:
+        """Let go; the next worker may start, and is told where this one died."""
+        if not died:
+            os.ftruncate(self._fd, 0)
         os.close(self._fd)
 
 

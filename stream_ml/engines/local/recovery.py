@@ -15,7 +15,7 @@ from stream_ml.engines.saved import load_state
 from stream_ml.errors import CorruptError, UsageError
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.plan.bundle import compile_plan
-from stream_ml.sessions.journal import Fed
+from stream_ml.sessions.journal import PLAN, Entry, Fed, read_entry
 from stream_ml.sessions.session import Run, Session, read_manifest
 
 
@@ -50,8 +50,8 @@ class Recovered:
 def open_session(pipeline: Pipeline, store: Store, start_from: Path | None) -> Recovered:
     """Begin where the file says.
 
-    Steps: 1 compare journal and snapshots; 2 newest snapshot that passes its checks, and what the journal says was fed
-    after it; 3 forget what a stop in mid-snapshot left behind.
+    Steps: 1 compare journal and snapshots; where another plan was drained, begin there; 2 newest snapshot that passes
+    its checks, and what the journal says was fed after it; 3 forget what a stop in mid-snapshot left behind.
 
     Raises
     ------
@@ -63,6 +63,9 @@ def open_session(pipeline: Pipeline, store: Store, start_from: Path | None) -> R
     span, generations = store.journal_span(), store.generations()
     if not span and not generations:
         return _fresh(pipeline, store, start_from)
+    drained = _drained(pipeline, store, span)
+    if drained is not None:
+        return _fresh(pipeline, store, start_from, drained)
     if start_from is not None:
         cause = f"{pipeline.name!r} has already run on {store.path}, so it goes on from there"
         raise UsageError(cause, "Leave --start-from out, or name a new file")
@@ -75,7 +78,7 @@ def _require_pairs(store: Store, span: range, generations: Sequence[Generation])
     if not span:
         cause = f"{store.path} has a snapshot of {store.pipeline!r} without its journal"
         raise CorruptError(cause, cure)
-    if not generations and span.start > 1:
+    if not generations and span.start > 1 and not read_entry(next(store.entries(0))).drained:
         cause = f"{store.path} has a journal of {store.pipeline!r} from entry {span.start} on without its snapshot"
         raise CorruptError(cause, cure)
     if generations and generations[0].entry >= span.stop:
@@ -96,7 +99,7 @@ def _recover(pipeline: Pipeline, store: Store, span: range, generations: Sequenc
             continue
         store.forget_after(generation.number, found.segments)
         return replace(found, told=found.told + damaged)
-    if span.start > 1:
+    if span.start > 1 and generations and not _ends_another(read_entry(next(store.entries(0))), pipeline):
         raise failed
     begun = time.perf_counter()
     session = Session.recover(pipeline, None, (), store.entries(0), _again(store, pipeline))
@@ -129,17 +132,44 @@ def _again(store: Store, pipeline: Pipeline) -> Callable[[Fed], Run]:
     return read
 
 
-def _fresh(pipeline: Pipeline, store: Store, start_from: Path | None) -> Recovered:
+def _drained(pipeline: Pipeline, store: Store, span: range) -> Entry | None:
+    """Give the last entry, if with it another plan was drained."""
+    if not span:
+        return None
+    last = read_entry(next(store.entries(span[-1] - 1)))
+    return last if _ends_another(last, pipeline) else None
+
+
+def _ends_another(entry: Entry, pipeline: Pipeline) -> bool:
+    return entry.drained and entry.plan != compile_plan(pipeline).digest[:PLAN]
+
+
+def _fresh(pipeline: Pipeline, store: Store, start_from: Path | None, drained: Entry | None = None) -> Recovered:
+    """Begin with an empty or a saved state: at the first row, or where another plan was drained.
+
+    Of that plan only its last entry is kept, which says where it ended.
+    """
+    if drained is not None:
+        store.forget_before(drained.number)
     if start_from is None:
-        return Recovered(Session(pipeline), 0, 0, "fresh start at row 1")
+        session = Session(pipeline)
+        if drained is None:
+            return Recovered(session, 0, 0, "fresh start at row 1")
+        session.begin_after(drained)
+        told = f"fresh start at row {position_of(session):,}, where the pipeline was drained"
+        return Recovered(session, 0, 0, told)
     session, segments, manifest = load_state(pipeline, start_from)
+    answered = 1 if drained is None else max((fed.end for fed in drained.fed), default=1)
     with failures(store.path):
         position = _first_unseen(session, store)
+        _require_whole(session, store, answered, start_from)
+    position = max(position, answered)
     entry = session.number
     for number, blob in enumerate(segments, 1):
         store.keep_segment(number, blob)
     turn = session.feed([nothing(position, position, now_ms())])
     with failures(store.path), transaction(store.connection):
+        store.drop_journal()
         store.write(Commit((), turn.number, turn.entry))
         store.write_manifest(Generation(1, entry, 1, now_ms(), manifest))
     told = f"started from {start_from} at row {position:,}"
@@ -160,6 +190,16 @@ def _first_unseen(session: Session, store: Store) -> int:
             (after,),
         ).get
     )
+
+
+def _require_whole(session: Session, store: Store, answered: int, start_from: Path) -> None:
+    """Refuse a saved state that leaves out records which the drained pipeline answered."""
+    later = store.connection.execute(
+        "SELECT count(*) FROM log WHERE received > ? AND row < ?", (session.scorer.now, answered)
+    ).get
+    if later:
+        cause = f"{start_from} ends before row {answered:,}, up to which the drained pipeline has answered"
+        raise UsageError(cause, "Replay the history up to there, then try again")
 
 
 def position_of(session: Session) -> int:

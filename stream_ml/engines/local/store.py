@@ -243,6 +243,16 @@ class Store:
         for number in self._column("SELECT number FROM segments WHERE pipeline = ? AND number > ?", segment):
             self._delete("DELETE FROM segments WHERE pipeline = ? AND number = ?", number)
 
+    def drop_journal(self) -> None:
+        """Drop the journal inside a transaction that the caller holds: a state that goes further takes its place."""
+        self.connection.execute("DELETE FROM journal WHERE pipeline = ?", (self.pipeline,))
+
+    def forget_before(self, entry: int) -> None:
+        """Drop the entries before one that drained the pipeline, and every snapshot: it is the beginning now."""
+        for first in range(self.journal_span().start, entry, _TRIM):
+            self._delete("DELETE FROM journal WHERE pipeline = ? AND number <= ?", min(first + _TRIM, entry) - 1)
+        self.forget_after(0, 0)
+
     def tidy(self) -> Iterator[None]:
         """Drop what neither of the two newest generations needs, a small transaction a step.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -15,17 +15,22 @@ from stream_ml.client.database import failures, transaction
 from stream_ml.client.follow import Follow
 from stream_ml.client.log import now_ms
 from stream_ml.config.settings import Settings
+from stream_ml.engines.local.attempts import Attempts, Kind
 from stream_ml.engines.local.lock import WorkerLock
 from stream_ml.engines.local.reader import Reader
 from stream_ml.engines.local.recovery import Recovered, open_session, position_of
 from stream_ml.engines.local.snapshots import Snapshots
 from stream_ml.engines.local.store import Commit, Output, Store
+from stream_ml.engines.local.watchdog import Watchdog
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.schema.records import Run
-from stream_ml.sessions.session import Session, Turn
+from stream_ml.sessions.journal import DEADLINES
+from stream_ml.sessions.session import Place, Session, Turn
 
 STATUS_EVERY_S = 1.0
 LONGEST_WAIT_S = 60.0
+FIRST_BATCH = 250  # records of the first turn: it is not known yet how slow the model is
+SLOW = 0.1  # share of `turn_seconds` that a turn is to take at most
 
 
 class End(Enum):
@@ -33,6 +38,21 @@ class End(Enum):
 
     STOPPED = "stopped"
     READ = "read"
+    DRAINED = "drained"
+
+
+class Until(Enum):
+    """What `Worker.run` goes on for.
+
+    FOLLOW: until it is told to stop. READ: until every record is read; deadlines that lie ahead are not waited for.
+    DRAINED: until every record is read and nothing waits for its label; then the pipeline ends, so that a changed one
+    may begin. GIVEN_UP: the same, but what waits is given up.
+    """
+
+    FOLLOW = "follow"
+    READ = "read"
+    DRAINED = "drained"
+    GIVEN_UP = "given up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +81,10 @@ Watcher = Callable[[Session, Carried], None]
 class Worker:
     """Carries out turns: every output and the journal entry of a turn are one transaction.
 
-    States: made → `run` → (stopped | read to the end) → closed. `stop` may be called from a signal handler: the turn
-    at hand is finished, a snapshot is kept, `run` returns. An exception out of `run` leaves the file as the last commit
-    left it: a new worker recovers from there.
+    States: made → `run` → (stopped | read to the end | drained) → closed. `stop` may be called from a signal handler:
+    the turn at hand is finished, a snapshot is kept, `run` returns. An exception out of `run` leaves the file as the
+    last commit left it: a new worker recovers from there. If the last one died, this one is careful until it is past
+    that place (:mod:`stream_ml.engines.local.attempts`).
 
     Parameters
     ----------
@@ -77,6 +98,8 @@ class Worker:
         Folder that `replay --save` wrote; only for a pipeline that never ran on this file.
     watcher
         Called after each turn.
+    watchdog
+        Watches each turn; the caller closes it.
     """
 
     def __init__(
@@ -86,9 +109,13 @@ class Worker:
         settings: Settings,
         start_from: Path | None = None,
         watcher: Watcher | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._settings = settings
         self._watcher = watcher
+        self._watchdog = watchdog
+        self._died = False
+        self._batch = min(FIRST_BATCH, settings.batch)
         self._stopping = False
         self._status_at = 0.0
         self._status_due = False
@@ -102,7 +129,7 @@ class Worker:
             recovered = open_session(pipeline, self.store, start_from)
             self._begin(recovered, path)
         except BaseException:
-            self._lock.close()
+            self._lock.close(died=self._lock.died)
             self.store.close()
             raise
 
@@ -111,8 +138,30 @@ class Worker:
         self.session = recovered.session
         self.reader = Reader(self.store.log, self.session.topics, position_of(self.session))
         self.snapshots = Snapshots(recovered, self.store, self._settings.snapshot_seconds)
+        self._suspect()
         with failures(path):
             self._follow = Follow(self.store.connection, path)
+
+    def _suspect(self) -> None:
+        """Find out where the last worker died, if it did."""
+        self._attempts = Attempts(self.store, died=self._lock.died)
+        begun = self._attempts.begin(self.session.number + 1)
+        if not self._attempts.careful:
+            return
+        with failures(self.store.path):
+            run = self.reader.next(self._settings.batch if begun is None else begun.size)
+        end = 0 if run is None else run.end
+        if begun is None:
+            self._attempts.suspect_all(0 if run is None else len(run.values), end, now_ms())
+        elif begun.kind is Kind.RECORDS:
+            self._attempts.suspect_records(begun.size, end)
+        else:
+            self._attempts.suspect_deadlines(begun.size, self.session.due or 0)
+
+    @property
+    def told(self) -> str:
+        """Where the worker begins, in one line for people."""
+        return "; ".join(one for one in (self.recovered.told, self._attempts.told) if one)
 
     def stop(self) -> None:
         """Ask `run` to finish the turn at hand, keep a snapshot and return."""
@@ -123,7 +172,7 @@ class Worker:
         """Let go of the file and the lock."""
         self._follow.close()
         self.store.close()
-        self._lock.close()
+        self._lock.close(died=self._died)
 
     def __enter__(self) -> Worker:
         return self
@@ -131,67 +180,139 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, *, until_end: bool = False) -> End:
+    def run(
+        self,
+        *,
+        until_end: bool = False,
+        until: Until = Until.FOLLOW,
+        waiting: Callable[[Session], None] | None = None,
+    ) -> End:
         """Feed what is unread, then follow the log.
 
         Parameters
         ----------
         until_end
-            Return when every record is read; deadlines that lie ahead are not waited for.
+            Short for `until=Until.READ`.
+        until
+            When to return without being told to stop.
+        waiting
+            Called once where every record is read and labels are still waited for, before the worker is drained.
 
         Raises
         ------
         StorageError, BusyError, CorruptError
             The turn at hand was not stored.
         """
+        until = Until.READ if until_end else until
         end = End.STOPPED
         while not self._stopping:
+            if self._attempts.careful:
+                self._careful()
+                continue
             with failures(self.store.path):
                 self._follow.mark()
-                run = self.reader.next(self._settings.batch)
+                run = self.reader.next(self._batch)
             if run is not None:
                 self._feed(run)
             elif self._due_in(now_ms()) <= 0.0:
                 self._tick()
             elif self.snapshots.packing:
                 self.snapshots.step()
-            elif until_end:
+            elif until is Until.READ:
                 end = End.READ
                 break
+            elif until is Until.GIVEN_UP or (until is Until.DRAINED and not self.session.unresolved):
+                self._drain()
+                end = End.DRAINED
+                break
             else:
+                if until is Until.DRAINED and waiting is not None:
+                    waiting(self.session)
+                    waiting = None
                 self._wait()
         self.snapshots.finish()
         self.store.keep_status(self._status())
         return end
 
-    def _feed(self, run: Run) -> None:
+    def _careful(self) -> None:
+        """Carry out one small turn, written down before; or be done with that.
+
+        A record's deadlines pass before it, in ticks of their own where it is fed alone, so that it is not blamed for
+        them.
+        """
+        attempts, due = self._attempts, self.session.due
+        with failures(self.store.path):
+            run = self.reader.next(attempts.records)
+        suspects = run is not None and self.reader.position < attempts.end
+        until = attempts.until_ms
+        if run is not None:
+            received = min(int(run.received[0]), run.cap)
+            until = received if suspects else min(until, received)
+        if due is not None and due <= until and (not suspects or attempts.records == 1):
+            moment = min(until, due - 1 + attempts.span_ms)
+            kills = attempts.write(self.session.number + 1, Kind.DEADLINES, moment - due + 1)
+            self._tick(moment, [(DEADLINES, moment)] if kills else [], unread=run is not None)
+        elif run is not None and suspects:
+            kills = attempts.write(self.session.number + 1, Kind.RECORDS, len(run.values))
+            self._feed(run, [(run.source, int(run.offsets[0]))] if kills else [])
+        else:
+            attempts.over()
+
+    def _feed(self, run: Run, skipped: Sequence[Place] = ()) -> None:
         """Carry out one turn.
 
         Steps: 1 decide; 2 store outputs and entry in one transaction; 3 move the position; 4 what can wait.
         """
         begun = time.perf_counter()
-        turn = self.session.feed([run])
+        turn = self._decide([run], None, skipped)
         decided = time.perf_counter()
         rows = self.store.commit(self._commit(turn))
         stored = time.perf_counter()
         self.reader.fed(run)
         self.reader.passed(rows)
+        self._pace(len(run.values), decided - begun)
         self._after(Carried(len(run.values), decided - begun, stored - decided, self.reader.behind))
 
-    def _tick(self) -> None:
-        """Let deadlines fire that no record will pass.
+    def _pace(self, records: int, feed_s: float) -> None:
+        """Cut turns smaller where the model is slow, so that a slow turn is not taken for one that never ends."""
+        allowed = SLOW * self._settings.turn_seconds
+        larger = 2 * self._batch if feed_s <= allowed else int(records * allowed / feed_s)
+        self._batch = min(max(1, larger), self._settings.batch)
 
-        The writer's lock is held, so that no record can be stamped with an earlier time and committed later.
+    def _tick(self, moment: int | None = None, skipped: Sequence[Place] = (), *, unread: bool = False) -> None:
+        """Let deadlines fire that no record will pass, now or up to a moment.
+
+        The writer's lock is held, so that no record can be stamped with an earlier time and committed later. Where a
+        record is `unread`, the moment is not after it.
         """
         begun = time.perf_counter()
         with failures(self.store.path), transaction(self.store.connection):
-            if self.reader.next(1) is not None:
+            if not unread and self.reader.next(1) is not None:
                 return
-            turn = self.session.feed([], tick=self.store.log.stamp())
+            stamp = self.store.log.stamp()
+            turn = self._decide([], stamp if moment is None else min(moment, stamp), skipped)
             decided = time.perf_counter()
             rows = self.store.write(self._commit(turn))
         self.reader.passed(rows)
         self._after(Carried(0, decided - begun, time.perf_counter() - decided, 0))
+
+    def _decide(self, runs: Sequence[Run], tick: int | None, skipped: Sequence[Place]) -> Turn:
+        if self._watchdog is not None:
+            rows = f"rows {runs[0].first} to {runs[0].end - 1}" if runs else "deadlines"
+            self._watchdog.begin(f"{self.store.pipeline}: turn {self.session.number + 1} ({rows})")
+        try:
+            return self.session.feed(runs, tick, skipped)
+        except Exception:
+            self._died = True
+            raise
+        finally:
+            if self._watchdog is not None:
+                self._watchdog.end()
+
+    def _drain(self) -> None:
+        """End the pipeline here, so that a changed one may begin."""
+        if not self.session.drained:
+            self.reader.passed(self.store.commit(self._commit(self.session.drain())))
 
     def _after(self, carried: Carried) -> None:
         self.store.after_commit()

@@ -74,14 +74,11 @@ class Out:
 
     Parameters
     ----------
-    keys
-        Key of each record, None where it has none.
     blob
         The records as lines of JSON, each ended by a line feed.
     """
 
     topic: str
-    keys: list[str | None]
     blob: bytes
 
     @property

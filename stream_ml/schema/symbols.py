@@ -65,6 +65,16 @@ class Symbols:
         """Bytes in use."""
         return int(self._counts[2] + 24 * self._counts[0] + 8 * self._slots.size)
 
+    @property
+    def arena(self) -> NDArray[np.uint8]:
+        """The UTF-8 bytes of all texts; `places` tells which are whose."""
+        return self._arena
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """(start in `arena`, bytes, …) of each code."""
+        return self._places
+
     def code(self, texts: Sequence[str | None]) -> Codes:
         """Return the code of each text, float64[n]; NaN for None."""
         return self.code_bytes(*_bytes(texts))

@@ -1,39 +1,52 @@
-"""Outputs as JSON lines: predictions, examples, dead letters, alarms, metrics.
-
-Predictions and examples are built by columns into msgspec structs made once for the pipeline.
-"""
+"""The shapes of a pipeline's predictions and examples, and single records as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat, starmap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from stream_ml.scorer.spec import Field
+from stream_ml.scorer.store import AT, PREDICTED, RECEIVED, SCORE, VERSION
+from stream_ml.sessions.forms import Form, Hole
 
-FATES = ("label", "silence", "none")
 #: Raw bytes of a dead letter that are kept.
 RAW = 64 * 1024
 _ENCODER = msgspec.json.Encoder()
 
 
-def _struct(name: str, fields: Sequence[str], *, defaults: Sequence[str] = ()) -> type[msgspec.Struct]:
-    """Make a struct whose JSON names are `fields`; those in `defaults` are left out where they are false."""
-    plain = {f"f{i}": field for i, field in enumerate(fields)}
-    made = [(f"f{i}", Any, False) if field in defaults else (f"f{i}", Any) for i, field in enumerate(fields)]
-    return msgspec.defstruct(name, made, rename=plain, omit_defaults=True, gc=False, kw_only=False)
-
-
-def lines(structs: Iterable[Any]) -> bytes:
-    """Return each as one line of JSON, ended by a line feed."""
-    return _ENCODER.encode_lines(list(structs))
-
-
 def encode(record: dict[str, Any]) -> bytes:
     """Return one record as JSON; what is not finite becomes null."""
     return _ENCODER.encode(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Where an event's values stand.
+
+    Parameters
+    ----------
+    place
+        Topic and partition, as in a prediction's id, up to the offset.
+    id
+        The declared id, None where the place is the id.
+    key
+        Kinds of the key's fields.
+    own
+        The first of the scorer's own columns of a slot.
+    keys, served, slices
+        Columns of a slot: the key, the features, the slice columns.
+    """
+
+    place: str
+    id: Field | None
+    key: Sequence[Field]
+    own: int
+    keys: Sequence[int]
+    served: Sequence[int]
+    slices: Sequence[int]
 
 
 class Encoder:
@@ -43,49 +56,63 @@ class Encoder:
         self, task: str, served: Sequence[Field], carry: Sequence[Field], slices: Sequence[Field], lineage: str
     ) -> None:
         self.lineage = lineage
-        self._features = _struct("Features", [field.name for field in served])
-        self._slices = _struct("Slices", [field.name for field in slices])
-        answer = {
-            "binary": ["prediction", "score"],
-            "anomaly": ["prediction", "score"],
-            "multiclass": ["prediction", "probabilities"],
-            "regression": ["prediction"],
-            "features": [],
-        }[task]
-        self._carry = [field for field in carry if field.name not in {"id", "key", "at", *answer}]
-        head = ["prediction_id", "id", "key", "at", *answer, "version"]
-        tail = [field.name for field in self._carry]
-        self._plain = _struct("Prediction", [*head, *tail, "late"], defaults=("late",))
-        self._full = _struct("Prediction", [*head, "features", *tail, "late"], defaults=("late",))
-        self._example = _struct(
-            "Example",
-            ["id", "key", "at", "received", "known", "fate", "target", "weight", "prediction", "score", "version",
-             "features", "slices"],
-        )  # fmt: skip
+        self._task, self._served, self._slices = task, served, slices
+        answer = {"binary": {"score"}, "anomaly": {"score"}, "multiclass": {"probabilities"}}.get(task, set())
+        left_out = {"id", "key", "at", *answer, *(() if task == "features" else ("prediction",))}
+        #: Carried columns that predictions hold beside their own members.
+        self.carry = [field for field in carry if field.name not in left_out]
 
-    def features(self, columns: Sequence[Sequence[Any]]) -> list[Any]:
-        """Return a struct of feature values for each row, given a column each; missing ones are null."""
-        return list(starmap(self._features, zip(*columns, strict=True)))
+    def predictions(self, event: Event, target: str, *, features: bool) -> Form:
+        """Return the shape of predictions.
 
-    def predictions(
-        self, head: Sequence[Sequence[Any]], counts: Sequence[int], features: list[Any] | None,
-        carry: Mapping[str, Sequence[Any]], late: Sequence[bool],
-    ) -> bytes:  # fmt: skip
-        """Return predictions: `head` holds id to answer by columns, `counts` the model's examples."""
-        versions = list(zip(repeat(self.lineage), counts))  # one side never ends
-        tail = [carry[field.name] for field in self._carry]
-        if features is None:
-            return lines(starmap(self._plain, zip(*head, versions, *tail, late, strict=True)))
-        return lines(starmap(self._full, zip(*head, versions, features, *tail, late, strict=True)))
+        Columns to be given: the offset, the id, multi-class probabilities, what is carried, whether it is late.
+        """
+        own, members = event.own, self._named(event)
+        members[:0] = [("prediction_id", Hole("word", before=event.place))]
+        members += [("at", Hole("time", own + AT)), *self._answer(own, target)]
+        members += [("version", [self.lineage, Hole("int", own + VERSION)])]
+        if features and self._served:
+            members += [("features", _object(self._served, event.served))]
+        members += [(field.name, Hole(field.kind)) for field in self.carry]
+        return Form([*members, ("late", Hole("late"))])
 
-    def examples(
-        self, head: Sequence[Sequence[Any]], counts: Sequence[int], features: list[Any] | None,
-        slices: Sequence[Sequence[Any]],
-    ) -> bytes:  # fmt: skip
-        """Return examples: `head` holds id to score by columns."""
-        versions = list(zip(repeat(self.lineage), counts))  # one side never ends
-        n = len(versions)
-        made = starmap(self._slices, zip(*slices, strict=True)) if slices else repeat(self._slices())
-        given: Iterable[Any] = features if features is not None else repeat(None, n)
-        rows = zip(*head, versions, given, made)  # noqa: B905  (the slices may be a repeat)
-        return lines(starmap(self._example, rows))
+    def examples(self, event: Event, target: str | None, *, features: bool) -> Form:
+        """Return the shape of examples.
+
+        Columns to be given: the id, when the outcome was known, with a target its fate, target and weight.
+        """
+        own, kind = event.own, "float" if target is None else target
+        answered = {"binary": "bool", "anomaly": "bool", "multiclass": kind}.get(self._task, "float")
+        return Form([
+            *self._named(event),
+            ("at", Hole("time", own + AT)),
+            ("received", Hole("time", own + RECEIVED)),
+            ("known", Hole("word")),
+            ("fate", "none" if target is None else Hole("fate")),
+            ("target", Hole(kind)),
+            ("weight", Hole("float")),
+            ("prediction", Hole(answered, own + PREDICTED)),
+            ("score", Hole("float", own + SCORE)),
+            ("version", [self.lineage, Hole("int", own + VERSION)]),
+            ("features", _object(self._served, event.served) if features and self._served else None),
+            ("slices", _object(self._slices, event.slices)),
+        ])  # fmt: skip
+
+    def _named(self, event: Event) -> list[tuple[str, Any]]:
+        """Return the members that say which event it is."""
+        named = Hole("word", before=event.place) if event.id is None else Hole(event.id.kind)
+        key = [Hole(one.kind, slot) for one, slot in zip(event.key, event.keys, strict=True)]
+        return [("id", named), ("key", key if len(key) > 1 else key[0] if key else None)]
+
+    def _answer(self, own: int, target: str) -> list[tuple[str, Any]]:
+        if self._task == "features":
+            return []
+        if self._task == "regression":
+            return [("prediction", Hole("float", own + SCORE))]
+        if self._task == "multiclass":
+            return [("prediction", Hole(target, own + PREDICTED)), ("probabilities", Hole("json"))]
+        return [("prediction", Hole("bool", own + PREDICTED)), ("score", Hole("float", own + SCORE))]
+
+
+def _object(fields: Sequence[Field], slots: Sequence[int]) -> dict[str, Hole]:
+    return {field.name: Hole(field.kind, slot) for field, slot in zip(fields, slots, strict=True)}

@@ -332,15 +332,10 @@ class Task:
         self._begun = time.monotonic()
         origin = [(ORIGIN, f"{self._writer.epoch}/{turn.number}".encode())]
         manifest = self._snapshots.part()
-        parts = [
-            Part(
-                TopicPartition(out.topic, self.job.partition),
-                [key if key is None else str(key).encode() for key in out.keys],
-                out.values,
-                origin,
-            )
-            for out in turn.out
-        ]
+        parts = []
+        for out in turn.out:
+            values = out.values
+            parts.append(Part(TopicPartition(out.topic, self.job.partition), [None] * len(values), values, origin))
         outputs = len(parts)
         parts += self.job.extra(self.session)
         extra = range(outputs, len(parts))

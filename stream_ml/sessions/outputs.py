@@ -195,7 +195,7 @@ class Outputs:
             "what": "pending", "detector": "drain", "since": None, "at": moment, "from": None, "to": count,
             "confidence": None, "version": [self._encoder.lineage, version],
         }  # fmt: skip
-        self._write("alarms", encode(alarm))
+        self._write("alarms", alarm)
 
     def _given_up(self, batch: Batch, op: int, count: int) -> dict[str, Any]:
         return {

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stream_ml.errors import InputError
+from stream_ml.schema.lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,11 @@ def _up_to_the_damage(member: zlib._Decompress, packed: bytes) -> Iterator[bytes
 
 
 def lines(path: Path) -> Iterator[list[bytes]]:
+    """Yield what :func:`blocks_of_lines` does as lists of lines."""
+    return (block.split(b"\n") for block in _whole_lines(path))
+
+
+def blocks_of_lines(path: Path) -> Iterator[Lines]:
     """Yield a file's lines, without their newlines, as many at once as a block holds.
 
     A byte order mark at the start is dropped. Where the file is damaged, the whole lines before the damage are yielded
@@ -103,6 +109,10 @@ def lines(path: Path) -> Iterator[list[bytes]]:
     InputError
         As :func:`blocks`, and when a line has no end.
     """
+    return map(Lines.split, _whole_lines(path))
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
     open_parts: list[bytes] = []
     open_size = 0
     first = True
@@ -118,9 +128,9 @@ def lines(path: Path) -> Iterator[list[bytes]]:
                 raise InputError(cause, "One record a line is expected")
             continue
         open_parts.append(block[:cut])
-        yield b"".join(open_parts).split(b"\n")
+        yield b"".join(open_parts)
         open_parts = [block[cut + 1 :]]
         open_size = len(open_parts[0])
     last = b"".join(open_parts)
     if last:
-        yield last.split(b"\n")
+        yield last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,6 +10,9 @@ import numpy as np
 from stream_ml.errors import DeclarationError
 from stream_ml.schema import fast, fields
 from stream_ml.schema.fields import Field, Kind
+from stream_ml.schema.lines import taken
+from stream_ml.schema.scan import LEAST, Scanned
+from stream_ml.schema.texts import Texts
 from stream_ml.schema.verdict import Bad, Judge
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ class Columns:
     n: int
     rows: NDArray[np.int64]
     numbers: dict[str, NDArray[np.float64]]
-    texts: dict[str, list[str | None]]
+    texts: Texts
     bad: tuple[Bad, ...]
 
 
@@ -131,19 +134,44 @@ class Decoder:
         """
         if self._fast is None:
             return self._merge(values, (), {}, range(len(values)))
-        structs, refused = self._fast.structs(values, self._limit)
+        scan = self._fast.scan
+        scanned = scan.read(values, self._limit) if scan is not None and len(values) >= LEAST else None
+        return self._one_by_one(self._fast, values) if scanned is None else self._completed(scanned, values)
+
+    def _one_by_one(self, quick: Fast, values: Sequence[bytes]) -> Columns:
+        structs, refused = quick.structs(values, self._limit)
         there = structs if not refused else [one for one in structs if one is not None]
-        times = {name: fast.parse_times(self._fast.column(name, there)) for name in self._fast.times}
-        doubts = self._doubts(self._fast, there, times)
+        times = {name: fast.parse_times(quick.column(name, there)) for name in quick.times}
+        doubts = self._doubts(quick, there, times)
         if not refused and not len(doubts):
             numbers = {name: times[name] if name in times else self._number(name, there) for name in self._numbers}
-            texts = {name: self._fast.column(name, there) for name in self._texts}
-            return Columns(len(values), np.arange(len(values)), numbers, texts, ())
+            texts = {name: quick.column(name, there) for name in self._texts}
+            return Columns(len(values), np.arange(len(values)), numbers, Texts(texts), ())
         there_at = np.flatnonzero([one is not None for one in structs])
         for name, column in times.items():
             times[name] = np.full(len(values), np.nan)
             times[name][there_at] = column
         return self._merge(values, structs, times, sorted({*refused, *there_at[doubts].tolist()}))
+
+    def _completed(self, scanned: Scanned, values: Sequence[bytes]) -> Columns:
+        """Decode what the scan was not sure of, and put it in its place."""
+        numbers = {name: scanned.numbers[name] for name in self._numbers}
+        rest, rows = np.flatnonzero(~scanned.sure), np.arange(len(values))
+        if not rest.size:
+            return Columns(len(values), rows, numbers, scanned.texts.only(self._texts), ())
+        found = self._one_by_one(cast("Fast", self._fast), taken(values, rest))
+        places = rest[found.rows]
+        bad = tuple(replace(one, index=int(rest[one.index])) for one in found.bad)
+        rows = np.delete(rows, [one.index for one in bad])
+        for name, column in found.numbers.items():
+            numbers[name][places] = column
+        texts = {}
+        for name, column_of in found.texts.items():
+            known = scanned.texts[name]
+            for place, text in zip(places.tolist(), column_of, strict=True):
+                known[place] = text
+            texts[name] = [known[row] for row in rows.tolist()]
+        return Columns(len(rows), rows, {name: numbers[name][rows] for name in numbers}, Texts(texts), bad)
 
     def _number(self, name: str, structs: list[Any]) -> NDArray[np.float64]:
         return np.array(cast("Fast", self._fast).column(name, structs), dtype=np.float64)
@@ -195,7 +223,7 @@ class Decoder:
             for index, one in slow.items():
                 known[index] = one[name]
             texts[name] = [known[index] for index in rows.tolist()]
-        return Columns(len(rows), rows, numbers, texts, bad)
+        return Columns(len(rows), rows, numbers, Texts(texts), bad)
 
 
 _NONE = np.empty(0, dtype=np.int64)

@@ -19,17 +19,14 @@ import msgspec
 import numpy as np
 
 from stream_ml.kernels.stamps import LAST_MS, stamps
-from stream_ml.schema.fields import HARMLESS, Field, Kind, Shape, choices
+from stream_ml.schema.fields import EXACT, HARMLESS, WATERSHED, Field, Kind, Shape, choices
+from stream_ml.schema.scan import MOST_FIELDS, Plain, Scan, is_utf8, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-#: Integers beyond this are not exact as doubles: such records are refused.
-EXACT = 2**53
-#: pydantic reads an integer time up to this as seconds, beyond it as milliseconds.
-WATERSHED = 20_000_000_000
 #: pydantic refuses deeper nesting at 200 and longer integers at 4,300 digits; these are the safe sides of both.
 DEPTH, DIGITS = 100, 4300
 BRACE = ord("{")
@@ -40,17 +37,18 @@ Limits = dict[str, float | int]
 
 @dataclass(frozen=True, slots=True)
 class Fast:
-    """A struct with one attribute for each field (``c0``, ``c1``, … by position) and its decoder."""
+    """A struct with one attribute for each field (``c0``, ``c1``, … by position), its decoder, and its scan if any."""
 
     struct: type[msgspec.Struct]
     decode: Callable[[bytes], Any]
     getters: dict[str, Callable[[Any], Any]]
     times: tuple[str, ...]
     keys: tuple[str, ...]
+    scan: Scan | None = None
 
     def structs(self, values: Sequence[bytes], limit: int) -> tuple[list[Any], list[int]]:
         """Decode each record; return structs (None where refused) and the indices of the refused, ascending."""
-        decode = self.decode
+        decode, values = self.decode, list(values)
         if suspects(values, limit):
             values = [b"" if suspect(value, limit) else value for value in values]
         with contextlib.suppress(*REFUSALS):
@@ -85,17 +83,20 @@ def build(shape: Shape, keys: Sequence[str]) -> tuple[Fast | None, str]:
     if shape.why:
         return None, shape.why
     columns: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    scanned: list[Plain | None] = []
     for place, field in enumerate(shape.fields.values()):
         made = _type(field.schema, field)
         if isinstance(made, str):
             return None, f"{field.name}: {made}"
         if field.required:
             columns.append((f"c{place}", made.type))
+            scanned.append(plain(field, made.limits, None, key=field.name in keys))
             continue
         usable, default = _default(field)
         if not usable:
             return None, f"{field.name}: its default is made by a function, or is no {field.kind.value}"
         columns.append((f"c{place}", made.type, default))
+        scanned.append(plain(field, made.limits, default, key=field.name in keys))
     rename = {f"c{place}": cast("str", field.alias) for place, field in enumerate(shape.fields.values())}
     try:
         struct = msgspec.defstruct("Record", columns, gc=False, kw_only=True, rename=rename)
@@ -107,7 +108,9 @@ def build(shape: Shape, keys: Sequence[str]) -> tuple[Fast | None, str]:
     }
     times = tuple(name for name, field in shape.fields.items() if field.kind is Kind.TIME)
     nullable = tuple(name for name in keys if shape.fields[name].nullable)
-    return Fast(struct, decoder.decode, getters, times, nullable), ""
+    whole = [one for one in scanned if one is not None]
+    scan = Scan(whole) if len(whole) == len(scanned) <= MOST_FIELDS else None
+    return Fast(struct, decoder.decode, getters, times, nullable, scan), ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +276,7 @@ def safe_pattern(pattern: object) -> str | None:
 def suspects(values: Sequence[bytes], limit: int) -> bool:
     """Return whether a batch may hold a record whose skipped parts msgspec reads more leniently than pydantic."""
     joined = b"\n".join(values)
-    if not joined.isascii() and not _is_utf8(joined):
+    if not is_utf8(joined):
         return True
     opened = joined.count(b"{") if len(joined) < DIGITS else np.count_nonzero(np.frombuffer(joined, np.uint8) == BRACE)
     nested = opened > len(values) + DEPTH // 2 or b"[" in joined
@@ -285,17 +288,9 @@ def suspects(values: Sequence[bytes], limit: int) -> bool:
 
 def suspect(value: bytes, limit: int) -> bool:
     """Return whether one record may be of that kind."""
-    if len(value) > limit or not _is_utf8(value):
+    if len(value) > limit or not is_utf8(value):
         return True
     return value.count(b"{") + value.count(b"[") > DEPTH or _long_number(value)
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _long_number(value: bytes) -> bool:

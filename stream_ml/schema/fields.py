@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 Node = dict[str, Any]
 
+#: Integers beyond this are not exact as doubles: such records are refused.
+EXACT = 2**53
+#: pydantic reads an integer time up to this as seconds, beyond it as milliseconds.
+WATERSHED = 20_000_000_000
+
 #: Settings of a model that do not change what a JSON record means.
 HARMLESS_CONFIG = {
     "title", "allow_inf_nan", "extra_fields_behavior", "frozen", "revalidate_instances", "from_attributes",

@@ -15,14 +15,18 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from stream_ml.errors import InputError, Reason, UsageError
+from stream_ml.kernels.scan import WHOLE
 from stream_ml.kernels.stamps import FIRST_MS, LAST_MS
 from stream_ml.schema import cells, fields, parquet, rows
-from stream_ml.schema.blocks import lines
+from stream_ml.schema.blocks import blocks_of_lines, lines
+from stream_ml.schema.decoder import LIMIT
 from stream_ml.schema.fast import parse_times
+from stream_ml.schema.lines import taken
+from stream_ml.schema.scan import LEAST, Plain, Scan
 from stream_ml.schema.verdict import Bad, epoch_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from pydantic import BaseModel
@@ -55,7 +59,7 @@ class Batch:
     """
 
     first_row: int
-    values: list[bytes]
+    values: Sequence[bytes]
     received: NDArray[np.int64] | None
     bad: tuple[Bad, ...]
 
@@ -100,10 +104,10 @@ def read(path: str | Path, model: type[BaseModel], received: str | None = None) 
 
 
 def _ndjson(path: Path, named: str | None) -> Iterator[Batch]:
-    return given(lines(path), named, str(path))
+    return given(blocks_of_lines(path), named, str(path))
 
 
-def given(parts: Iterable[list[bytes]], received: str | None = None, where: str = "the records") -> Iterator[Batch]:
+def given(parts: Iterable[Sequence[bytes]], received: str | None = None, where: str = "the records") -> Iterator[Batch]:
     """Take JSON records that are in memory as :func:`read` takes those of an NDJSON file.
 
     Parameters
@@ -116,6 +120,7 @@ def given(parts: Iterable[list[bytes]], received: str | None = None, where: str 
         What errors call them.
     """
     first_row, clock = 0, _Clock(received or RECEIVED)
+    scan = Scan([Plain(RECEIVED, received or RECEIVED, WHOLE, low=FIRST_MS, high=LAST_MS)])
     decoder: msgspec.json.Decoder[Any] | None = None
     for values in parts:
         if first_row == 0:
@@ -126,7 +131,13 @@ def given(parts: Iterable[list[bytes]], received: str | None = None, where: str 
         if decoder is None:
             yield Batch(first_row, values, None, ())
         else:
-            moments, bad = clock.read(_every(decoder, values))
+            scanned = scan.read(values, LIMIT) if len(values) >= LEAST else None
+            if scanned is None:
+                moments, bad = clock.read(_every(decoder, values))
+            else:
+                rest = np.flatnonzero(~scanned.sure)
+                raw = dict(zip(rest.tolist(), _every(decoder, taken(values, rest)), strict=True))
+                moments, bad = clock.settle(scanned.numbers[RECEIVED], raw)
             yield Batch(first_row, values, moments, bad)
         first_row += len(values)
 
@@ -222,14 +233,14 @@ def _received_decoder(name: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(struct)
 
 
-def _holds(decoder: msgspec.json.Decoder[Any], values: list[bytes]) -> bool:
+def _holds(decoder: msgspec.json.Decoder[Any], values: Sequence[bytes]) -> bool:
     return _one(decoder, values[0]) not in (None, _UNREAD)
 
 
 _UNREAD = object()
 
 
-def _every(decoder: msgspec.json.Decoder[Any], values: list[bytes]) -> list[Any]:
+def _every(decoder: msgspec.json.Decoder[Any], values: Sequence[bytes]) -> list[Any]:
     decode = decoder.decode
     try:
         return [decode(value).at for value in values]
@@ -253,7 +264,14 @@ class _Clock:
         self._last = 0
 
     def read(self, raw: list[Any]) -> tuple[NDArray[np.int64], tuple[Bad, ...]]:
-        moments = _moments(raw)
+        return self.settle(np.full(len(raw), np.nan), dict(enumerate(raw)))
+
+    def settle(
+        self, moments: NDArray[np.float64], raw: dict[int, Any]
+    ) -> tuple[NDArray[np.int64], tuple[Bad, ...]]:
+        """Put raw times in their places among those that were read already."""
+        if raw:
+            moments[list(raw)] = _moments(list(raw.values()))
         bad = []
         for index in np.flatnonzero(np.isnan(moments)).tolist():
             moments[index] = moments[index - 1] if index else self._last

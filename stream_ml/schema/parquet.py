@@ -11,7 +11,7 @@ import orjson
 from stream_ml.errors import InputError, UsageError
 from stream_ml.schema.blocks import reading
 from stream_ml.schema.cells import mapped, quoted, records
-from stream_ml.schema.fast import WATERSHED
+from stream_ml.schema.fields import WATERSHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,6 +12,38 @@ from stream_ml.schema.verdict import Bad
 
 
 @dataclass(frozen=True, slots=True)
+class Topics:
+    """The topic of each record, as a number.
+
+    Parameters
+    ----------
+    names
+        The topics, each once, in the order of their first records.
+    numbers
+        int64[n]: which of them.
+
+    Examples
+    --------
+    >>> topics = Topics.of(["clicks", "views", "clicks"])
+    >>> topics.names, topics.numbers.tolist()
+    (('clicks', 'views'), [0, 1, 0])
+    """
+
+    names: tuple[str, ...]
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, topics: Topics | Sequence[str]) -> Topics:
+        """Give each topic its number."""
+        if isinstance(topics, Topics):
+            return topics
+        number = {name: i for i, name in enumerate(dict.fromkeys(topics))}
+        if len(number) == 1:
+            return cls(tuple(number), np.zeros(len(topics), np.int64))
+        return cls(tuple(number), np.fromiter(map(number.__getitem__, topics), np.int64, len(topics)))
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Records of one source, in its order.
 
@@ -37,7 +69,7 @@ class Run:
     first: int
     end: int
     cap: int
-    topics: Sequence[str]
+    topics: Topics | Sequence[str]
     offsets: NDArray[np.int64]
     received: NDArray[np.int64]
     keys: Sequence[bytes | None]

@@ -14,29 +14,11 @@ from numpy.typing import NDArray
 
 from stream_ml.kernels import table
 from stream_ml.kernels.memory import grown, reserve
+from stream_ml.schema.texts import utf8
 
 Codes = NDArray[np.float64]
 #: Sweep when this many symbols were made since the last sweep, and as many as were live then.
 SWEEP = 200_000
-
-
-def _bytes(texts: Sequence[str | None]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the UTF-8 bytes of all texts and where each ends (-1 - end for a missing one)."""
-    missing = None in texts
-    present = ["" if text is None else text for text in texts] if missing else texts
-    joined = "".join(present)  # type: ignore[arg-type]
-    if joined.isascii():
-        raw = bytearray(joined, "ascii")
-        lengths = np.fromiter(map(len, present), np.int64, len(present))  # type: ignore[arg-type]
-    else:
-        parts = [text.encode("utf-8", "surrogatepass") for text in present]  # type: ignore[union-attr]
-        raw = bytearray().join(parts)
-        lengths = np.fromiter(map(len, parts), np.int64, len(parts))
-    ends = lengths.cumsum()
-    if missing:
-        absent = np.fromiter((text is None for text in texts), np.bool_, len(texts))
-        ends[absent] = -1 - ends[absent]
-    return (np.frombuffer(raw, np.uint8) if raw else np.zeros(1, np.uint8)), ends
 
 
 class Symbols:
@@ -77,7 +59,7 @@ class Symbols:
 
     def code(self, texts: Sequence[str | None]) -> Codes:
         """Return the code of each text, float64[n]; NaN for None."""
-        return self.code_bytes(*_bytes(texts))
+        return self.code_bytes(*utf8(texts))
 
     def code_bytes(self, raw: NDArray[np.uint8], ends: NDArray[np.int64]) -> Codes:
         """Return the code of each text of `raw`, UTF-8 one after the other; text i ends before ends[i]."""

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from stream_ml.errors import Reason
 from stream_ml.kernels.stamps import DAY_MS, FIRST_MS, LAST_MS
-from stream_ml.schema.fast import EXACT
-from stream_ml.schema.fields import Field, Kind
+from stream_ml.schema.fields import EXACT, Field, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

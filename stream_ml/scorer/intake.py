@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +13,10 @@ from stream_ml.features.spec import OWN
 from stream_ml.kernels import operations
 from stream_ml.kernels.labels import L_WORD
 from stream_ml.schema.decoder import Columns, Decoder
+from stream_ml.schema.lines import taken as picked
 from stream_ml.schema.records import Fed
 from stream_ml.schema.symbols import Symbols
+from stream_ml.schema.texts import Texts
 from stream_ml.schema.verdict import Bad
 from stream_ml.scorer.spec import ScorerSpec, Stream
 from stream_ml.scorer.store import SILENT, Store
@@ -49,7 +52,7 @@ class Taken:
     fed: Fed
     records: I8
     columns: dict[int, dict[int, F8]] = field(default_factory=dict)
-    texts: dict[int, dict[str, list[str | None]]] = field(default_factory=dict)
+    texts: dict[int, Texts] = field(default_factory=dict)
     index: dict[int, I8] = field(default_factory=dict)
     labels: I8 = field(default_factory=lambda: np.zeros(0, np.int64))
     refused: list[tuple[int, int, Bad]] = field(default_factory=list)
@@ -110,7 +113,7 @@ class Intake:
                 continue
             whole = len(fed.names) == 1 and not fed.bad
             at = np.arange(len(fed), dtype=np.int64) if whole else np.flatnonzero((fed.topics == number) & readable)
-            values = fed.values if whole else [fed.values[i] for i in at.tolist()]
+            values = fed.values if whole else picked(fed.values, at)
             for part, order in self._topic(taken, streams, at, values):
                 parts.append(part)
                 orders.append(order)
@@ -133,13 +136,13 @@ class Intake:
         taken.refused.sort(key=lambda one: (one[0], one[1]))
         return taken
 
-    def _topic(self, taken: Taken, streams: list[Stream], at: I8, values: object) -> list[tuple[I8, I8]]:
+    def _topic(self, taken: Taken, streams: list[Stream], at: I8, values: Sequence[bytes]) -> list[tuple[I8, I8]]:
         """Return (records, their order) of one topic: of an event that is also a label, two records."""
         found = []
         both = {stream.role for stream in streams} >= {"event", "label"}
         accepted: dict[str, I8] = {}
         for stream in streams:
-            columns = self.decoders[stream.number].decode(values)  # type: ignore[arg-type]
+            columns = self.decoders[stream.number].decode(values)
             accepted[stream.role] = at[columns.rows]
             records = self._records(taken, stream, columns, accepted[stream.role])
             order = 4 * accepted[stream.role] + _rank(stream.role, self._on)
@@ -177,7 +180,7 @@ class Intake:
         n = columns.n
         number = stream.number
         named = {
-            name: self._symbols.code(columns.texts[name]) if text else columns.numbers[name]
+            name: self._codes(columns, name) if text else columns.numbers[name]
             for name, _, text in stream.columns
         }
         values = {register: named[name] for name, register, _ in stream.columns}
@@ -223,8 +226,11 @@ class Intake:
         if name in named:
             value = named[name]
         else:
-            value = self._symbols.code(columns.texts[name]) if name in columns.texts else columns.numbers[name]
+            value = self._codes(columns, name) if name in columns.texts else columns.numbers[name]
         return np.ascontiguousarray(value + 0.0).view(np.int64)
+
+    def _codes(self, columns: Columns, name: str) -> F8:
+        return self._symbols.code_bytes(*columns.texts.utf8(name))
 
     def _on_words(self, columns: Columns, named: dict[str, F8]) -> I8:
         names = self._on or ()

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.schema.records import Fed, Run
+from stream_ml.schema.lines import joined, taken
+from stream_ml.schema.records import Fed, Run, Topics
 
 
 def merge(runs: Sequence[Run], now: int, ranks: dict[str, int]) -> Fed:
@@ -27,9 +28,9 @@ def merge(runs: Sequence[Run], now: int, ranks: dict[str, int]) -> Fed:
     if not runs:
         nothing = np.zeros(0, np.int64)
         return Fed((), nothing, nothing, nothing, [])
-    names = tuple(dict.fromkeys(topic for run in runs for topic in _distinct(run)))
-    number = {name: i for i, name in enumerate(names)}
-    numbers = [_numbers(run, number) for run in runs]
+    topics = [Topics.of(run.topics) for run in runs]
+    names = tuple(dict.fromkeys(name for one in topics for name in one.names))
+    numbers = [one.numbers if one.names == names else _renumbered(one, names) for one in topics]
     stamps = [_never_back(np.minimum(run.received, run.cap), now) for run in runs]
     if len(runs) == 1:
         run = runs[0]
@@ -37,14 +38,8 @@ def merge(runs: Sequence[Run], now: int, ranks: dict[str, int]) -> Fed:
     return _interleave(runs, names, numbers, stamps, ranks)
 
 
-def _distinct(run: Run) -> list[str]:
-    return list(dict.fromkeys(run.topics))
-
-
-def _numbers(run: Run, number: dict[str, int]) -> NDArray[np.int64]:
-    if len(number) == 1:
-        return np.zeros(len(run.values), np.int64)
-    return np.fromiter(map(number.__getitem__, run.topics), np.int64, len(run.values))
+def _renumbered(topics: Topics, names: tuple[str, ...]) -> NDArray[np.int64]:
+    return np.array([names.index(name) for name in topics.names], np.int64)[topics.numbers]
 
 
 def _never_back(received: NDArray[np.int64], now: int) -> NDArray[np.int64]:
@@ -64,14 +59,13 @@ def _interleave(
     offsets = np.concatenate([run.offsets for run in runs])
     source = np.repeat(np.arange(len(runs)), [len(run.values) for run in runs])
     order = np.lexsort((offsets, source, rank[topics], received))
-    whole = [value for run in runs for value in run.values]
     back = np.empty(order.size, np.int64)
     back[order] = np.arange(order.size)
     starts = np.cumsum([0, *(len(run.values) for run in runs)])
     bad = tuple(
         replace(one, index=int(back[one.index + starts[i]])) for i, run in enumerate(runs) for one in run.bad
     )
-    values = [whole[i] for i in order.tolist()]
+    values = taken(joined([run.values for run in runs]), order)
     return Fed(names, topics[order], offsets[order], received[order], values, bad)
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_ml.schema.decoder import Columns, Decoder
 from stream_ml.schema.fast import parse_times
+from stream_ml.schema.texts import Texts
 from stream_ml.schema.verdict import Bad
 
 
@@ -158,7 +159,7 @@ def test_how_a_batch_is_cut_is_invisible(batch: list[bytes], cut: int) -> None:
     numbers_joined = {name: np.concatenate([head.numbers[name], tail.numbers[name]]) for name in whole.numbers}
     texts_joined = {name: [*head.texts[name], *tail.texts[name]] for name in whole.texts}
     rows = np.concatenate([head.rows, tail.rows + len(batch[:cut])])
-    same(whole, Columns(head.n + tail.n, rows, numbers_joined, texts_joined, (*head.bad, *moved)))
+    same(whole, Columns(head.n + tail.n, rows, numbers_joined, Texts(texts_joined), (*head.bad, *moved)))
 
 
 class Moment(BaseModel):

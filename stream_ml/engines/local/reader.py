@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.client.log import Log, Part, now_ms
-from stream_ml.schema.records import Run
+from stream_ml.schema.records import Run, Topics
 
 SOURCE = "log"
 _REMEMBERED = 10_000  # ranges of own rows; past it they are read and passed over like anybody's
@@ -100,7 +100,7 @@ def _run(first: int, part: Part, cap: int) -> Run:
         first=first,
         end=part.end,
         cap=cap,
-        topics=topics,
+        topics=Topics.of(topics),
         offsets=_rising(offsets),
         received=_constant(received),
         keys=keys if set(keys) == {None} else [key if key is None else key.encode() for key in keys],

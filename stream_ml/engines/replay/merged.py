@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from stream_ml.engines.replay.sources import Source
-from stream_ml.schema.records import Run
+from stream_ml.schema.records import Run, Topics
 
 
 def turns(sources: Sequence[Source], limit: int) -> Iterator[list[Run]]:
@@ -43,7 +43,7 @@ def turns(sources: Sequence[Source], limit: int) -> Iterator[list[Run]]:
 
 def _numbered(runs: list[Run], topic: str, first: int) -> tuple[list[Run], int]:
     """Give the records of one topic numbers in merged order from `first` on; also return the number after the last."""
-    mine = [i for i, run in enumerate(runs) if run.topics[0] == topic]
+    mine = [i for i, run in enumerate(runs) if Topics.of(run.topics).names == (topic,)]
     if not mine:
         return runs, first
     order = np.argsort(np.concatenate([runs[i].received for i in mine]), kind="stable")

@@ -10,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from stream_ml.kernels.scan import TIME
+from stream_ml.kernels.stamps import LAST_MS
 from stream_ml.schema import fields
-from stream_ml.schema.decoder import Decoder
+from stream_ml.schema.decoder import LIMIT, Decoder
 from stream_ml.schema.fast import REFUSALS, parse_times
+from stream_ml.schema.lines import taken
+from stream_ml.schema.scan import LEAST, Plain, Scan
 
 F8 = NDArray[np.float64]
 #: Records that show whether time went on from a jump or not.
@@ -41,10 +45,17 @@ class OwnTime:
         self._field = field
         self._whole = Decoder(model, (field,))
         self._decode = None if alias is None else _decoder(alias).decode
+        times = Plain(field, alias or "", TIME, null=True, needed=False, low=-LAST_MS // 8, high=LAST_MS)
+        self._scan = None if alias is None else Scan([times])
 
     def read(self, values: Sequence[bytes]) -> F8:
         """Return epoch ms [n]; NaN where the decoder, too, would find no time."""
-        moments = parse_times(self._raw(values))
+        scanned = self._scan.read(values, LIMIT) if self._scan is not None and len(values) >= LEAST else None
+        if scanned is None:
+            moments = parse_times(self._raw(values))
+        else:
+            moments, rest = scanned.numbers[self._field], np.flatnonzero(~scanned.sure)
+            moments[rest] = parse_times(self._raw(taken(values, rest)))
         unsure = np.flatnonzero(np.isnan(moments))
         if unsure.size:
             columns = self._whole.decode([values[i] for i in unsure.tolist()])

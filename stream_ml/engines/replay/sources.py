@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from stream_ml.engines.replay.moments import OwnTime, misdated
 from stream_ml.errors import UsageError
 from stream_ml.schema.history import Batch, given
-from stream_ml.schema.records import Run
+from stream_ml.schema.lines import joined
+from stream_ml.schema.records import Run, Topics
 from stream_ml.schema.verdict import Bad
 
 I8 = NDArray[np.int64]
@@ -60,7 +61,7 @@ class Source:
     stamps: I8 = field(default_factory=lambda: np.zeros(0, np.int64))
     went_back: int = 0
     _held: Batch | None = None
-    _values: list[bytes] = field(default_factory=list)
+    _values: Sequence[bytes] = ()
     _bad: tuple[Bad, ...] = ()
     _first: int = 0
     _begin: int = 0
@@ -104,7 +105,7 @@ class Source:
             first=first,
             end=first + n,
             cap=NEVER,
-            topics=[self.topic] * n,
+            topics=Topics((self.topic,), np.zeros(n, np.int64)),
             offsets=np.arange(first, first + n),
             received=self.stamps[begin:end],
             keys=[None] * n,
@@ -149,7 +150,7 @@ def _joined(held: Batch | None, batch: Batch | None) -> Batch:
     first, second = parts
     shift = len(first.values)
     bad = tuple(replace(one, index=one.index + shift) for one in second.bad)
-    return Batch(first.first_row, first.values + second.values, None, (*first.bad, *bad))
+    return Batch(first.first_row, joined([first.values, second.values]), None, (*first.bad, *bad))
 
 
 def _split(batch: Batch, at: int) -> tuple[Batch, Batch]:

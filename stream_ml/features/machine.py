@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from stream_ml.features import texts, zones
 from stream_ml.features.lookup import Lookup
-from stream_ml.features.space import Call, Keyed, Marks
+from stream_ml.features.space import Call, Keyed, Marks, together
 from stream_ml.features.spec import (
     OUTCOMES,
     OWN,
     FeatureSpec,
+    Group,
     GroupStep,
     HashStep,
     KeepStep,
@@ -143,16 +144,14 @@ def _schedule(spec: FeatureSpec, spaces: list[Keyed]) -> dict[int, Scheduled]:
             found[i] = []
             for number, space in enumerate(spaces):
                 members = [group for group in wanted if group.space == number]
-                calls = [
-                    call for call in space.calls if any(_belongs(call, group.stream, group.value) for group in members)
-                ]
+                calls = together([call for call in space.calls if any(_belongs(call, group) for group in members)])
                 if calls:
                     found[i].append((space, calls, frozenset(call.stream for call in calls)))
     return found
 
 
-def _belongs(call: Call, stream: int, value: int) -> bool:
-    return call.stream == stream and call.value == value
+def _belongs(call: Call, group: Group) -> bool:
+    return call.stream == group.stream and group.value in call.values
 
 
 class _Flags:

@@ -26,14 +26,12 @@ NEVER = -(1 << 50)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One kernel call of a turn: which rows take part, the value register, and where the windows stand."""
+    """One kernel call of a turn: which rows take part, the value registers, and where the windows stand."""
 
     stream: int
-    value: int
+    values: frozenset[int]
     family: str
-    kind: int
     spans: I8
-    windows: tuple[Window, ...]
 
 
 #: For each stream the oldest moment (epoch ms) that a reader may still ask for.
@@ -98,9 +96,7 @@ class Keyed:
                 for i in range(2):
                     reading = window.readings[i] if i < len(window.readings) else None
                     spec += [reading.register, reading.what] if reading else [-1, 0]
-                points.append(
-                    Call(group.stream, group.value, "point", 0, np.array(spec, np.int64), (window,))
-                )
+                points.append(Call(group.stream, frozenset({group.value}), "point", np.array(spec, np.int64)))
                 template += [0.0 if window.family == "forever" else np.nan] * size
                 self.texts += [at + j for j in range(size)] if window.text else []
                 at += size
@@ -111,16 +107,16 @@ class Keyed:
                     members = [w for w in group.windows if _family(w) == family and w.kind == kind]
                     if not members:
                         continue
-                    spans = np.zeros((len(members), 11), np.int64)
-                    for i, window in enumerate(members):
-                        spans[i] = _span(window, at)
+                    spans: list[list[int]] = []
+                    for window in members:
+                        spans.append(_span(window, at, group.value))
                         fields = algebra.FIELDS[window.kind]
                         layout.append((at, int(family == "events"), fields))
                         self._windows.append((window, group.stream))
                         front = [windows.NONE, -1.0, 0.0, windows.NONE, windows.NONE, *([0.0] * (2 * fields))]
                         template += front if family == "tiles" else [-1.0, 0.0]
                         at += words_of(window)
-                    others.append(Call(group.stream, group.value, family, kind, spans, tuple(members)))
+                    others.append(Call(group.stream, frozenset({group.value}), family, np.array(spans, np.int64)))
         self.stride = at
         self.template = np.array(template, np.float64) if template else np.zeros(0, np.float64)
         self.calls = tuple(points + others)
@@ -150,29 +146,21 @@ class Keyed:
     def run(self, call: Call, flags: U1, times: I8, registers: F8, rows: int, marks: Marks) -> None:
         """Bring the turn's records through one call's windows."""
         if call.family == "point":
+            (value,) = call.values
             events.points(
-                self._rows, self._reads, flags, times, registers[call.value], self._heads, self.stride, call.spans,
+                self._rows, self._reads, flags, times, registers[value], self._heads, self.stride, call.spans,
                 registers, rows,
             )  # fmt: skip
             return
-        self._keep(call, marks)
+        bring = windows.tiles if call.family == "tiles" else events.kept_events
         done = 0
         while done < rows:
-            state = (
-                self._rows, self._reads, flags, times, registers[call.value], self._heads, self.stride, self._slab,
-                self._alloc, call.spans, self._scratch, registers, done, rows,
+            done = bring(
+                self._rows, self._reads, flags, times, self._heads, self.stride, self._slab, self._alloc, call.spans,
+                marks[call.stream], self._scratch, registers, done, rows,
             )  # fmt: skip
-            if call.family == "tiles":
-                done = windows.tiles(call.kind, algebra.FIELDS[call.kind], *state)
-            else:
-                done = events.kept_events(call.kind, *state)
             if done < rows:
                 self._slab = grown(self._slab, int(self._alloc[0] + 2 * self._alloc[63]))
-
-    def _keep(self, call: Call, marks: Marks) -> None:
-        mark = int(marks[call.stream])
-        for i, window in enumerate(call.windows):
-            call.spans[i, 4] = _cutoff(window, mark)
 
     def forget(self, steps: int, marks: Marks) -> None:
         """Move the clock hand: keys in whose windows nothing can be seen any more are dropped."""
@@ -290,17 +278,32 @@ def _family(window: Window) -> str:
     return "tiles" if window.family == "tiles" else "events"
 
 
-def _span(window: Window, at: int) -> list[int]:
-    if window.family == "tiles":
-        row = [at, window.tile, window.length, window.shift, 0, int(window.before)]
-    else:
-        newest = window.length if window.family == "newest" else 0
-        row = [at, newest, window.length, window.shift, 0, int(window.before)]
+def _span(window: Window, at: int, value: int) -> list[int]:
+    """Return a window's row of kernels.windows' or kernels.events' `spans`."""
+    tiled = window.family == "tiles"
+    newest = window.length if window.family == "newest" else 0
+    row = [at, window.tile if tiled else newest, window.length, window.shift, 0, int(window.before)]
     for i in range(2):
         reading = window.readings[i] if i < len(window.readings) else None
         row += [reading.register, reading.what] if reading else [-1, 0]
-    whole = window.tile > 0 and window.length % window.tile == 0
-    return [*row, window.length // window.tile if whole else 0]
+    if not tiled:
+        return [*row, window.kind, value]
+    whole = window.length % window.tile == 0
+    return [*row, window.length // window.tile if whole else 0, window.kind, algebra.FIELDS[window.kind], value]
+
+
+def together(calls: Sequence[Call]) -> list[Call]:
+    """Return these calls with those of one stream and family made one (points apart): a row is met once."""
+    found: dict[object, Call] = {}
+    for i, call in enumerate(calls):
+        alike: object = i if call.family == "point" else (call.stream, call.family)
+        if alike in found:
+            first = found[alike]
+            spans = np.concatenate([first.spans, call.spans])
+            found[alike] = Call(call.stream, first.values | call.values, call.family, spans)
+        else:
+            found[alike] = call
+    return list(found.values())
 
 
 def _cutoff(window: Window, mark: int) -> int:

@@ -103,7 +103,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Windows of one key space with one source and one value: one kernel call, or one a point."""
+    """Windows of one key space with one source and one value; a step's groups of one source share a kernel call."""
 
     space: int
     stream: int

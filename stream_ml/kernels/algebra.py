@@ -32,17 +32,17 @@ FIELDS = (1, 2, 3, 3)
 READ_COUNT, READ_SUM, READ_MEAN, READ_VAR, READ_STD, READ_MIN, READ_MAX = 0, 1, 2, 3, 4, 5, 6
 
 
-@kernel
+@kernel(inlined=True)
 def zero(kind: int, record: Floats, at: int) -> None:
     """Write the zero of `kind` at record[at]."""
     record[at] = 0.0
     if kind != COUNT:
         record[at + 1] = 0.0
-    if kind == VAR or kind == MINMAX:  # kinds are literals to the compiler
+    if kind == VAR or kind == MINMAX:
         record[at + 2] = 0.0
 
 
-@kernel
+@kernel(inlined=True)
 def add(kind: int, record: Floats, at: int, x: float) -> None:
     """Add the value x to the record at record[at]."""
     n = record[at] + 1.0
@@ -65,7 +65,7 @@ def add(kind: int, record: Floats, at: int, x: float) -> None:
                 record[at + 2] = x
 
 
-@kernel
+@kernel(inlined=True)
 def merge(kind: int, record: Floats, at: int, other: Floats, b: int) -> None:
     """Merge the record at other[b] into the one at record[at]."""
     nb = other[b]
@@ -95,7 +95,7 @@ def merge(kind: int, record: Floats, at: int, other: Floats, b: int) -> None:
             record[at + 2] = other[b + 2]
 
 
-@kernel
+@kernel(inlined=True)
 def value(what: int, record: Floats, at: int) -> float:
     """Return one reading of the record at record[at]; NaN while it is not defined, or where it is not finite."""
     n: float = record[at]
@@ -103,7 +103,7 @@ def value(what: int, record: Floats, at: int) -> float:
         return n
     if n == 0.0 and what != READ_SUM:
         return np.nan
-    if what == READ_SUM or what == READ_MIN:  # readings are literals to the compiler
+    if what == READ_SUM or what == READ_MIN:
         r: float = record[at + 1]
     elif what == READ_MEAN:
         r = record[at + 1] / n

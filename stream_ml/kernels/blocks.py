@@ -16,7 +16,7 @@ FIELD = 1 << 20
 SMALLEST = 3
 
 
-@kernel
+@kernel(inlined=True)
 def take(slab: Floats, alloc: Ints, size_class: int) -> int:
     """Return the offset of a free block of 2**size_class words."""
     first: int = alloc[1 + size_class]
@@ -28,34 +28,34 @@ def take(slab: Floats, alloc: Ints, size_class: int) -> int:
     return at
 
 
-@kernel
+@kernel(inlined=True)
 def give(slab: Floats, alloc: Ints, size_class: int, at: int) -> None:
     """Put the block at offset `at` back among the free ones of its class."""
     slab[at] = np.float64(alloc[1 + size_class])
     alloc[1 + size_class] = at + 1
 
 
-@kernel
+@kernel(inlined=True)
 def start_of(packed: float) -> int:
     """Return the first record's place in the block."""
     return int(packed) & (FIELD - 1)
 
 
-@kernel
+@kernel(inlined=True)
 def length_of(packed: float) -> int:
     """Return how many records the block holds."""
     return (int(packed) >> 20) & (FIELD - 1)
 
 
-@kernel
+@kernel(inlined=True)
 def pack(start: int, length: int, size_class: int) -> float:
     """Return start, length and class as one float (exact: below 2**48)."""
     return float(start + (length << 20) + (size_class << 40))
 
 
 @kernel
-def room(heads: Floats, base: int, slab: Floats, alloc: Ints, width: int) -> int:
-    """Make room for one record after the last of heads[base]'s block; returns the slab offset of its place."""
+def make_room(heads: Floats, base: int, slab: Floats, alloc: Ints, width: int) -> int:
+    """Make room where there is none: a first block, the records moved to its beginning, or a wider block."""
     block = int(heads[base])
     if block < 0:
         size_class = SMALLEST
@@ -69,10 +69,7 @@ def room(heads: Floats, base: int, slab: Floats, alloc: Ints, width: int) -> int
     start = start_of(packed)
     length = length_of(packed)
     size_class = int(packed) >> 40
-    fits = (1 << size_class) // width
-    if start + length < fits:
-        return block + (start + length) * width
-    if start > 0 and 4 * length <= 3 * fits:
+    if start > 0 and 4 * length <= 3 * ((1 << size_class) // width):
         for i in range(length * width):
             slab[block + i] = slab[block + start * width + i]
         heads[base + 1] = pack(0, length, size_class)
@@ -86,7 +83,18 @@ def room(heads: Floats, base: int, slab: Floats, alloc: Ints, width: int) -> int
     return wider + length * width
 
 
-@kernel
+@kernel(inlined=True)
+def room(heads: Floats, base: int, slab: Floats, alloc: Ints, width: int) -> int:
+    """Return the slab offset of the place after the last record of heads[base]'s block, made where there is none."""
+    block = int(heads[base])
+    packed: float = heads[base + 1]
+    after = start_of(packed) + length_of(packed)
+    if block >= 0 and (after + 1) * width <= 1 << (int(packed) >> 40):
+        return block + after * width
+    return make_room(heads, base, slab, alloc, width)
+
+
+@kernel(inlined=True)
 def lengthen(heads: Floats, base: int) -> None:
     """Count the record that was just written behind the last one."""
     heads[base + 1] = np.float64(np.int64(heads[base + 1]) + FIELD)

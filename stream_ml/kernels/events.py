@@ -14,9 +14,9 @@ from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, star
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.windows import ADD, LOOK
 
-#: Columns of a group's `spans`: word in the key's heads, last n (0: exact), length (ms), offset (ms), time up to which
-#: events may go, before, then twice (register, reading).
-AT, NEWEST, LENGTH, OFFSET, KEEP, BEFORE, OUT, READ, OUT2, READ2 = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+#: Columns of a call's `spans`: word in the key's heads, last n (0: exact), length (ms), offset (ms), time up to which
+#: events may go, before, then twice (register, reading); kind of record, register of the value.
+AT, NEWEST, LENGTH, OFFSET, KEEP, BEFORE, OUT, READ, OUT2, READ2, KIND, VALUE = range(12)
 WIDTH = 2
 #: Kinds of point.
 LAST, FIRST, LAG, SINCE, FOREVER = 0, 1, 2, 3, 4
@@ -45,7 +45,7 @@ def insert(
             drop_first(heads, base, slab, alloc)
 
 
-@kernel
+@kernel(inlined=True)
 def fold(
     kind: int, heads: Floats, base: int, slab: Floats, low: float, high: float, newest: int, scratch: Floats
 ) -> None:
@@ -62,57 +62,61 @@ def fold(
 
 
 @kernel(
-    signature="i8(i8, i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], "
+    signature="i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], i8, f8[::1], "
     "f8[:,::1], i8, i8)"
 )
 def kept_events(
-    kind: int,
     rows: Ints,
     reads: Ints,
     flags: Bytes,
     times: Ints,
-    values: Floats,
     heads: Floats,
     stride: int,
     slab: Floats,
     alloc: Ints,
     spans: Ints,
+    mark: int,
     scratch: Floats,
-    out: Floats,
+    registers: Floats,
     begin: int,
     end: int,
 ) -> int:
     """Bring rows begin .. end through the windows `spans`, writing at `rows` and reading at `reads`.
 
-    Returns the first row not done, because the slab ran out of room.
+    No reader will ask for a moment before `mark` (epoch ms). Returns the first row not done, because the slab ran out
+    of room.
     """
+    for s in range(spans.shape[0]):
+        spans[s, KEEP] = mark - spans[s, LENGTH] - spans[s, OFFSET]
     for g in range(begin, end):
-        if rows[g] < 0 and reads[g] < 0:
+        adding = rows[g] >= 0 and (flags[g] & ADD) != 0
+        looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
+        if not (adding or looks):
             continue
         if alloc[0] + alloc[63] > slab.shape[0]:
             return g
-        x = values[g]
-        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # x == x: not missing
-        looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
         time = np.float64(times[g])
         for s in range(spans.shape[0]):
-            base = rows[g] * stride + spans[s, AT]
-            if adds and spans[s, BEFORE] == 0:
-                insert(heads, base, slab, alloc, time, x, spans[s, NEWEST], np.float64(spans[s, KEEP]))
-            if looks:
-                high = time - np.float64(spans[s, OFFSET])
-                low = high - np.float64(spans[s, LENGTH])
-                seen = reads[g] * stride + spans[s, AT]
-                fold(kind, heads, seen, slab, low, high, spans[s, NEWEST], scratch)
-                out[spans[s, OUT], g] = value(spans[s, READ], scratch, 0)
-                if spans[s, OUT2] >= 0:
-                    out[spans[s, OUT2], g] = value(spans[s, READ2], scratch, 0)
-            if adds and spans[s, BEFORE] != 0:
-                insert(heads, base, slab, alloc, time, x, spans[s, NEWEST], np.float64(spans[s, KEEP]))
+            newest = spans[s, NEWEST]
+            x = registers[spans[s, VALUE], g]
+            adds = adding and x == x  # x == x: not missing
+            for turn in range(2):
+                if turn == spans[s, BEFORE]:
+                    if adds:
+                        base = rows[g] * stride + spans[s, AT]
+                        insert(heads, base, slab, alloc, time, x, newest, np.float64(spans[s, KEEP]))
+                elif looks:
+                    high = time - np.float64(spans[s, OFFSET])
+                    low = high - np.float64(spans[s, LENGTH])
+                    base = reads[g] * stride + spans[s, AT]
+                    fold(spans[s, KIND], heads, base, slab, low, high, newest, scratch)
+                    registers[spans[s, OUT], g] = value(spans[s, READ], scratch, 0)
+                    if spans[s, OUT2] >= 0:
+                        registers[spans[s, OUT2], g] = value(spans[s, READ2], scratch, 0)
     return end
 
 
-@kernel
+@kernel(inlined=True)
 def point_add(kind: int, what: int, heads: Floats, base: int, size: int, time: float, x: float) -> None:
     """Write the value x of moment `time` into one point."""
     if kind == FOREVER:
@@ -130,7 +134,7 @@ def point_add(kind: int, what: int, heads: Floats, base: int, size: int, time: f
         heads[base] = time
 
 
-@kernel
+@kernel(inlined=True)
 def point_read(kind: int, heads: Floats, base: int, size: int, time: float) -> float:
     """Return the reading of one point, of forever windows apart."""
     if kind == LAG:

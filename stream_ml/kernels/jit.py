@@ -33,8 +33,12 @@ cache.install()
 @overload
 def kernel(function: F) -> F: ...
 @overload
-def kernel(*, signature: str) -> Callable[[F], F]: ...
-def kernel(function: F | None = None, *, signature: str | None = None) -> Any:
+def kernel(
+    *, signature: str | None = None, inlined: bool = False, allocates: bool = False
+) -> Callable[[F], F]: ...
+def kernel(
+    function: F | None = None, *, signature: str | None = None, inlined: bool = False, allocates: bool = False
+) -> Any:
     """Declare a kernel: plain double arithmetic, cached, rows in order, no fast-math.
 
     Parameters
@@ -44,13 +48,20 @@ def kernel(function: F | None = None, *, signature: str | None = None) -> Any:
     signature
         numba signature under which Python calls it, such as ``"void(f8[:,::1], i8[::1])"``; none for a kernel that
         only other kernels call.
+    inlined
+        Whether its body stands in place of every call of it: an array is handed over as seven or nine words, so that a
+        call with many arrays costs more than most of what is called.
+    allocates
+        Whether it makes arrays of its own. Any other kernel counts no references: at each call of it an array's count
+        would be raised and lowered atomically, 20 cycles each.
     """
     if function is None:
-        return functools.partial(kernel, signature=signature)
+        return functools.partial(kernel, signature=signature, inlined=inlined, allocates=allocates)
     if not COMPILED:
         return function
     with cache.locating():
-        made = numba.njit(cache=True, error_model="numpy")(function)
+        options: dict[str, Any] = {"_nrt": allocates, "forceinline": inlined}
+        made = numba.njit(cache=True, error_model="numpy", **options)(function)
     if signature is not None:
         REGISTRY.append((cast("_Dispatcher", made), signature))
     return made

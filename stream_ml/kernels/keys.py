@@ -33,7 +33,8 @@ def key_of(registers: Floats, words: Ints, keys: Ints, which: int, g: int, key: 
 
 @kernel(
     signature="i8(f8[:,::1], i8[:,::1], i8[:,::1], u1[::1], i8[::1], i8[::1], i8[::1], i8[::1], u1[::1], u1[::1], "
-    "i8[::1], f8[::1], f8[::1], i8[::1], i8, i8)"
+    "i8[::1], f8[::1], f8[::1], i8[::1], i8, i8)",
+    allocates=True,
 )
 def resolve(
     registers: Floats,
@@ -249,7 +250,8 @@ def blank(heads: Floats, base: int, template: Floats, fixed: int) -> bool:
 
 @kernel(
     signature="i8(i8, i8, i8[::1], i8[::1], i8, u1[::1], u1[::1], i8[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], "
-    "i8[::1], i8[:,::1], f8[::1])"
+    "i8[::1], i8[:,::1], f8[::1])",
+    allocates=True,
 )
 def forget(
     hand: int,

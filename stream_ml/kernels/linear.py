@@ -283,7 +283,8 @@ def _step_categories(plan: Any, state: Any, s: int, hits: Ints, slope: float, ra
 
 @kernel(
     signature="i8(Tuple((u1[::1], i8[::1], f8[:,::1], f8[::1], f8[::1])), Tuple((i8[:,::1], i8[:,::1], f8[::1])), "
-    "Tuple((f8[:,::1], f8[::1], i8[::1], f8[:,::1], i8[:,::1], i8[:,::1])), Tuple((f8[::1], i8[::1])), i8)"
+    "Tuple((f8[:,::1], f8[::1], i8[::1], f8[:,::1], i8[:,::1], i8[:,::1])), Tuple((f8[::1], i8[::1])), i8)",
+    allocates=True,
 )
 def run(tape: Any, plan: Any, state: Any, out: Any, start: int) -> int:
     """Predict and learn, one operation after the other, from operation `start`.

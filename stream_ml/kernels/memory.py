@@ -1,12 +1,18 @@
-"""Memory that grows without moving: addresses are reserved, pages come when they are touched."""
+"""Memory that grows without moving: addresses are reserved, pages come when they are touched; and fetching ahead."""
 
 from __future__ import annotations
 
 import mmap
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from stream_ml.kernels.jit import COMPILED
 
 #: Linux's MAP_NORESERVE, which Python 3.11 does not name.
 NORESERVE = 0x4000
@@ -45,3 +51,25 @@ def grown(array: NDArray[Any], words: int) -> NDArray[Any]:
     wider = reserve(max(words, 2 * array.shape[0]), array.dtype.type)
     wider[: array.shape[0]] = array
     return wider
+
+
+def _prefetch(_: Any, array: Any, at: Any) -> Any:
+    """Type and write out one prefetch instruction, for reading, to be kept in every cache."""
+
+    def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.gep(context.make_array(signature.args[0])(context, builder, args[0]).data, [args[1]])
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        called = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(called, [builder.bitcast(place, byte), word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, at), write
+
+
+def _ignore(array: NDArray[Any], at: int) -> None:
+    """Do nothing: in plain Python nothing is gained by fetching ahead."""
+
+
+#: prefetch(array, at): have array[at] of a 1-D array brought near, for a later turn of the loop; never waits or fails.
+prefetch: Callable[[Any, int], None] = cast("Any", intrinsic(_prefetch)) if COMPILED else _ignore

@@ -43,7 +43,8 @@ def blank(registers: Floats, which: Ints, rows: int) -> None:
 
 @kernel(
     signature="i8(f8[:,::1], i8[:,::1], i8[::1], i8[::1], i8[:,::1], i8[:,::1], u1[::1], i8[::1], i8[::1], f8[::1], "
-    "u1[::1], i8[::1], i8, i8)"
+    "u1[::1], i8[::1], i8, i8)",
+    allocates=True,
 )
 def look_up(
     registers: Floats,

@@ -18,22 +18,23 @@ from stream_ml.kernels.algebra import add, merge, value, zero
 from stream_ml.kernels.arrays import Bytes, Floats, Ints
 from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
 from stream_ml.kernels.jit import kernel
+from stream_ml.kernels.memory import prefetch
 
 #: No tile: below every tile number.
 NONE = -1.0e18
 #: Words before the head record.
 FRONT = 5
-#: Columns of a group's `spans`: word in the key's heads, tile (ms), length (ms), shift (tiles), oldest tile that a
+#: Columns of a call's `spans`: word in the key's heads, tile (ms), length (ms), shift (tiles), oldest tile that a
 #: reader may still ask for, before, then twice (register, reading), register -1 meaning none; the length in tiles where
-#: it is whole, else 0.
-AT, TILE, LENGTH, SHIFT, KEEP, BEFORE, OUT, READ, OUT2, READ2, WHOLE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-#: Rows that are read ahead.
-AHEAD = 32
+#: it is whole, else 0; kind of record, numbers in it, register of the value.
+AT, TILE, LENGTH, SHIFT, KEEP, BEFORE, OUT, READ, OUT2, READ2, WHOLE, KIND, FIELDS, VALUE = range(14)
+#: How many rows ahead blocks are fetched; the heads that point to them twice as many.
+AHEAD = 8
 #: Row flags.
 ADD, LOOK = 1, 2
 
 
-@kernel
+@kernel(inlined=True)
 def close(kind: int, fields: int, heads: Floats, base: int, slab: Floats, far: float) -> None:
     """Fold the older tiles from tile `far` on into the closed record, oldest first."""
     closed = base + FRONT + fields
@@ -44,19 +45,18 @@ def close(kind: int, fields: int, heads: Floats, base: int, slab: Floats, far: f
     if block < 0:
         return
     width = 1 + fields
-    packed = heads[base + 2]
-    at = block + start_of(packed) * width
-    first = True
-    for _ in range(length_of(packed)):
-        if slab[at] >= far:
-            if first:
-                heads[base + 4] = slab[at]
-                first = False
-            merge(kind, heads, closed, slab, at + 1)
+    at = block + start_of(heads[base + 2]) * width
+    end = at + length_of(heads[base + 2]) * width
+    while at < end and slab[at] < far:
+        at += width
+    if at < end:
+        heads[base + 4] = slab[at]
+    while at < end:
+        merge(kind, heads, closed, slab, at + 1)
         at += width
 
 
-@kernel
+@kernel(inlined=True)
 def push_head(kind: int, fields: int, heads: Floats, base: int, slab: Floats, alloc: Ints, oldest_kept: float) -> None:
     """Move the head tile into the block, drop tiles older than `oldest_kept`, and carry the closed fold on."""
     width = 1 + fields
@@ -106,7 +106,7 @@ def into_older(
     lengthen(heads, base + 1)
 
 
-@kernel
+@kernel(inlined=True)
 def put(
     kind: int, fields: int, heads: Floats, base: int, slab: Floats, alloc: Ints, tile: float, keep: float, x: float
 ) -> None:
@@ -125,20 +125,10 @@ def put(
 
 
 @kernel
-def look(
+def look_back(
     kind: int, fields: int, heads: Floats, base: int, slab: Floats, far: float, near: float, scratch: Floats
 ) -> None:
-    """Fold tiles far .. near into scratch[0 : fields], oldest first."""
-    zero(kind, scratch, 0)
-    head = heads[base]
-    if head == NONE:
-        return
-    if far <= head <= near:
-        if heads[base + 3] == NONE or far < heads[base + 3] or far > heads[base + 4]:
-            close(kind, fields, heads, base, slab, far)
-        merge(kind, scratch, 0, heads, base + FRONT + fields)
-        merge(kind, scratch, 0, heads, base + FRONT)
-        return
+    """Merge the older tiles far .. near into scratch[0 : fields], oldest first."""
     block = int(heads[base + 1])
     if block < 0:
         return
@@ -158,81 +148,104 @@ def look(
         low += 1
 
 
-@kernel
-def foresee(
-    fields: int, rows: Ints, heads: Floats, stride: int, slab: Floats, spans: Ints, begin: int, end: int
-) -> float:
-    """Read the windows of the next rows, so that they are near when their turn comes; the sum is of no use.
+@kernel(inlined=True)
+def look(
+    kind: int, fields: int, heads: Floats, base: int, slab: Floats, far: float, near: float, scratch: Floats
+) -> None:
+    """Fold tiles far .. near into scratch[0 : fields], oldest first."""
+    zero(kind, scratch, 0)
+    head = heads[base]
+    if head < far:
+        return
+    if head > near:
+        look_back(kind, fields, heads, base, slab, far, near, scratch)
+        return
+    if heads[base + 3] == NONE or far < heads[base + 3] or far > heads[base + 4]:
+        close(kind, fields, heads, base, slab, far)
+    merge(kind, scratch, 0, heads, base + FRONT + fields)
+    merge(kind, scratch, 0, heads, base + FRONT)
 
-    The reads of one row do not wait for another's here, as they do in the windows themselves.
-    """
-    seen = 0.0
-    for g in range(begin, end):
-        if rows[g] >= 0:
-            for s in range(spans.shape[0]):
-                seen += heads[rows[g] * stride + spans[s, AT]]
-    for g in range(begin, end):
-        if rows[g] >= 0:
-            for s in range(spans.shape[0]):
-                base = rows[g] * stride + spans[s, AT]
-                block = int(heads[base + 1])
-                if block >= 0:
-                    seen += slab[block + start_of(heads[base + 2]) * (1 + fields)]
-    return seen
+
+@kernel(inlined=True)
+def foresee_heads(row: int, heads: Floats, stride: int, spans: Ints) -> None:
+    """Have the windows of a row brought near."""
+    if row >= 0:
+        for s in range(spans.shape[0]):
+            prefetch(heads, row * stride + spans[s, AT])
+
+
+@kernel(inlined=True)
+def foresee_blocks(row: int, heads: Floats, stride: int, slab: Floats, spans: Ints) -> None:
+    """Have the ends of a row's blocks brought near: where tiles go out and where they come in."""
+    if row >= 0:
+        for s in range(spans.shape[0]):
+            base = row * stride + spans[s, AT]
+            block = int(heads[base + 1])
+            if block >= 0:
+                width = 1 + spans[s, FIELDS]
+                first = block + start_of(heads[base + 2]) * width
+                prefetch(slab, first)
+                prefetch(slab, first + length_of(heads[base + 2]) * width)
 
 
 @kernel(
-    signature="i8(i8, i8, i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], "
-    "f8[::1], f8[:,::1], i8, i8)"
+    signature="i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], i8, f8[::1], "
+    "f8[:,::1], i8, i8)"
 )
 def tiles(
-    kind: int,
-    fields: int,
     rows: Ints,
     reads: Ints,
     flags: Bytes,
     times: Ints,
-    values: Floats,
     heads: Floats,
     stride: int,
     slab: Floats,
     alloc: Ints,
     spans: Ints,
+    mark: int,
     scratch: Floats,
-    out: Floats,
+    registers: Floats,
     begin: int,
     end: int,
 ) -> int:
     """Bring rows begin .. end through the windows `spans`, writing at `rows` and reading at `reads`.
 
-    Returns the first row not done, because the slab ran out of room.
+    No reader will ask for a moment before `mark` (epoch ms). Returns the first row not done, because the slab ran out
+    of room.
     """
+    for s in range(spans.shape[0]):
+        spans[s, KEEP] = (mark - spans[s, LENGTH]) // spans[s, TILE] - spans[s, SHIFT]
     for g in range(begin, end):
-        if (g - begin) % AHEAD == 0:
-            scratch[7] = foresee(fields, rows, heads, stride, slab, spans, g, min(g + AHEAD, end))
-        if rows[g] < 0 and reads[g] < 0:
+        if g + 2 * AHEAD < end and flags[g + 2 * AHEAD] != 0:
+            foresee_heads(rows[g + 2 * AHEAD], heads, stride, spans)
+        if g + AHEAD < end and flags[g + AHEAD] != 0:
+            foresee_blocks(rows[g + AHEAD], heads, stride, slab, spans)
+        adding = rows[g] >= 0 and (flags[g] & ADD) != 0
+        looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
+        if not (adding or looks):
             continue
         if alloc[0] + alloc[63] > slab.shape[0]:
             return g
-        x = values[g]
-        adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # x == x: not missing
-        looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
         for s in range(spans.shape[0]):
-            base = rows[g] * stride + spans[s, AT]
+            kind = spans[s, KIND]
+            fields = spans[s, FIELDS]
+            x = registers[spans[s, VALUE], g]
+            adds = adding and x == x  # x == x: not missing
             tile = times[g] // spans[s, TILE]
-            if adds and spans[s, BEFORE] == 0:
-                put(kind, fields, heads, base, slab, alloc, np.float64(tile), np.float64(spans[s, KEEP]), x)
-            if looks:
-                if spans[s, WHOLE] > 0:
-                    far = tile - spans[s, WHOLE] - spans[s, SHIFT]
-                else:
-                    far = (times[g] - spans[s, LENGTH]) // spans[s, TILE] - spans[s, SHIFT]
-                near = tile - spans[s, SHIFT]
-                seen = reads[g] * stride + spans[s, AT]
-                look(kind, fields, heads, seen, slab, np.float64(far), np.float64(near), scratch)
-                out[spans[s, OUT], g] = value(spans[s, READ], scratch, 0)
-                if spans[s, OUT2] >= 0:
-                    out[spans[s, OUT2], g] = value(spans[s, READ2], scratch, 0)
-            if adds and spans[s, BEFORE] != 0:
-                put(kind, fields, heads, base, slab, alloc, np.float64(tile), np.float64(spans[s, KEEP]), x)
+            for turn in range(2):
+                if turn == spans[s, BEFORE]:
+                    if adds:
+                        base = rows[g] * stride + spans[s, AT]
+                        keep = np.float64(spans[s, KEEP])
+                        put(kind, fields, heads, base, slab, alloc, np.float64(tile), keep, x)
+                elif looks:
+                    near = tile - spans[s, SHIFT]
+                    far = near - spans[s, WHOLE]
+                    if spans[s, WHOLE] == 0:
+                        far = (times[g] - spans[s, LENGTH]) // spans[s, TILE] - spans[s, SHIFT]
+                    base = reads[g] * stride + spans[s, AT]
+                    look(kind, fields, heads, base, slab, np.float64(far), np.float64(near), scratch)
+                    registers[spans[s, OUT], g] = value(spans[s, READ], scratch, 0)
+                    if spans[s, OUT2] >= 0:
+                        registers[spans[s, OUT2], g] = value(spans[s, READ2], scratch, 0)
     return end

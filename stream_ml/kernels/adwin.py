@@ -32,7 +32,7 @@ DELTA, LENGTH, GRACE, CLOCK = 0, 1, 2, 3
 INDEX, BEFORE, AFTER, DROPPED, KEPT = 0, 1, 2, 3, 4
 
 
-@kernel
+@kernel(inlined=True)
 def insert(
     x: float,
     buckets: NDArray[np.float64],

@@ -8,3 +8,5 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
+#: Every index lies below. `i & NEAR` is i, and tells the compiler that i is not counted from the end.
+NEAR = (1 << 40) - 1

@@ -22,6 +22,7 @@ from stream_ml.kernels.operations import (
     HAS_ID,
     HAS_LABEL,
     HEAD,
+    HORIZON,
     LIVE,
     NOTHING,
     ON,
@@ -40,6 +41,7 @@ from stream_ml.kernels.operations import (
     S_NEWEST,
     SLOTS,
     STREAM,
+    TAIL,
     TIME,
     WORD,
     emit,
@@ -60,26 +62,32 @@ from stream_ml.kernels.waiting import (
 )
 
 
-@kernel
-def foresee(records: Ints, begin: int, end: int, ids: Ints, ring: Ints) -> int:
+@kernel(inlined=True)
+def foresee(records: Ints, begin: int, end: int, ids: Ints, ring: Ints, scalars: Ints, params: Ints) -> int:
     """Read what the next records will look for, so that it is near when they are taken; the sum is of no use.
 
     The look-ups of one record do not wait for another's here, as they do in the join itself.
     """
     last = ids.shape[0] - 1
+    rows = ring.shape[0] - 1
     seen = 0
     for i in range(begin, end):
         at = mix(hash_word(0, records[i, WORD])) & last
         seen += ids[at, 1]
+    gone = records[end - 1, RECEIVED] - params[HORIZON]
+    seq = scalars[TAIL]
+    upto = min(scalars[HEAD], seq + end - begin)
+    while seq < upto and ring[seq & rows, R_RECEIVED] < gone:
+        seen += ids[mix(hash_word(0, ring[seq & rows, R_WORD])) & last, 1]
+        seq += 1
     for i in range(begin, end):
-        at = mix(hash_word(0, records[i, WORD])) & last
-        seq = ids[at, 1]
+        seq = ids[mix(hash_word(0, records[i, WORD])) & last, 1]
         if seq > 0:
-            seen += ring[(seq - 1) & (ring.shape[0] - 1), R_STATE]
+            seen += ring[(seq - 1) & rows, R_STATE]
     return seen
 
 
-@kernel
+@kernel(inlined=True)
 def take_event(
     ops: Ints,
     ring: Ints,
@@ -158,7 +166,7 @@ def take_event(
         counters[C_JOINED] += 1
 
 
-@kernel
+@kernel(inlined=True)
 def take_other(ops: Ints, streams: Ints, scalars: Ints, counters: Ints, records: Ints, i: int) -> None:
     """Take an event of another stream: only windows see it, and only if it is not late."""
     stream = records[i, STREAM]

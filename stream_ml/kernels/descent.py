@@ -20,7 +20,7 @@ SQUARED, LOG = range(2)
 SETTINGS = 15
 
 
-@kernel
+@kernel(inlined=True)
 def rate_at(rate: float, kind: float, power: float, t: int) -> float:
     """Return the learning rate at step t: constant, or rate / (t + 1)**power."""
     if kind == CONSTANT:
@@ -36,7 +36,7 @@ def _decay(beta: float, n: int) -> float:
     return exp(float(n) * log(beta))
 
 
-@kernel
+@kernel(inlined=True)
 def loss_gradient(settings: Floats, y: float, raw: float, weight: float) -> float:
     """Return the weighted, clipped derivative of the loss: 2 (p - y), or -y / (exp(y p) + 1) with y in {-1, 1}."""
     if settings[LOSS] == SQUARED:
@@ -60,7 +60,7 @@ def loss_gradient(settings: Floats, y: float, raw: float, weight: float) -> floa
     return slope
 
 
-@kernel
+@kernel(inlined=True)
 def step(settings: Floats, rows: Floats, i: int, gradient: float, rate: float) -> None:
     """Move weight rows[i, 0] against its gradient (with l2): SGD, AdaGrad (g2 in 1), Adam (m in 1, v in 2)."""
     w = float(rows[i, 0])

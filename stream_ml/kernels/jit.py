@@ -59,9 +59,9 @@ def kernel(
         return functools.partial(kernel, signature=signature, inlined=inlined, allocates=allocates)
     if not COMPILED:
         return function
+    counted: Any = {"_nrt": allocates}  # no option that numba's types know
     with cache.locating():
-        options: dict[str, Any] = {"_nrt": allocates, "forceinline": inlined}
-        made = numba.njit(cache=True, error_model="numpy", **options)(function)
+        made = numba.njit(cache=True, error_model="numpy", forceinline=inlined, **counted)(function)
     if signature is not None:
         REGISTRY.append((cast("_Dispatcher", made), signature))
     return made

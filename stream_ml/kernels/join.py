@@ -65,8 +65,11 @@ from stream_ml.kernels.waiting import (
     time_out,
 )
 
+#: Records that are looked ahead at once.
+AHEAD = 64
 
-@kernel
+
+@kernel(inlined=True)
 def fire(
     ops: Ints,
     ring: Ints,
@@ -168,8 +171,11 @@ def join(
         scalars[LFREE] += 1
     scalars[LFREED] = 0
     scalars[NOPS] = 0
-    scalars[FORESEEN] = foresee(records, begin, min(begin + ops.shape[0], records.shape[0]), ids, ring)
+    near = begin
     for i in range(begin, records.shape[0]):
+        if i == near:
+            near = min(i + AHEAD, records.shape[0])
+            scalars[FORESEEN] = foresee(records, i, near, ids, ring, scalars, params)
         now = records[i, RECEIVED]
         scalars[RECORD] = i
         if not fire(ops, ring, ids, waiting, early, labels, queues, stacks, scalars, params, counters, now):

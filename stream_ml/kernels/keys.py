@@ -19,7 +19,7 @@ AT, EVENTS, FIELDS = 0, 1, 2
 CLEAN, CHANGED = 0, 1
 
 
-@kernel
+@kernel(inlined=True)
 def key_of(registers: Floats, words: Ints, keys: Ints, which: int, g: int, key: Ints) -> bool:
     """Write the words of one key into `key`; False where a part of it is missing."""
     for j in range(keys.shape[1]):
@@ -116,7 +116,7 @@ def resolve(
     return end
 
 
-@kernel
+@kernel(inlined=True)
 def kept(heads: Floats, base: int, slab: Floats, events: int, fields: int, cutoff: float) -> int:
     """Return how many of a window's records, its head tile included, are younger than its cutoff."""
     n = 0
@@ -237,7 +237,7 @@ def clear_rows(rows: Ints, heads: Floats, stride: int, slab: Floats, alloc: Ints
                 drop_first(heads, at, slab, alloc)
 
 
-@kernel
+@kernel(inlined=True)
 def blank(heads: Floats, base: int, template: Floats, fixed: int) -> bool:
     """Return whether the points of a row are those of an empty one (bit by bit, missing equal to missing)."""
     for j in range(fixed):

@@ -33,7 +33,7 @@ L_WORD, L_KNOWN, L_SEQ, L_STATE = range(4)
 L_FRESH, L_DELAYED, L_HELD, L_DONE, L_ANSWERING = range(5)
 
 
-@kernel
+@kernel(inlined=True)
 def free_label(labels: Ints, stacks: Ints, scalars: Ints, label: int) -> None:
     """Set a label aside: its place is free after this batch of operations."""
     labels[label, L_STATE] = L_DONE
@@ -41,7 +41,7 @@ def free_label(labels: Ints, stacks: Ints, scalars: Ints, label: int) -> None:
     scalars[LFREED] += 1
 
 
-@kernel
+@kernel(inlined=True)
 def join_label(
     ops: Ints,
     ring: Ints,
@@ -120,7 +120,7 @@ def answer(
     return True
 
 
-@kernel
+@kernel(inlined=True)
 def unheard(records: Ints, i: int, ids: Ints, labels: Ints, stacks: Ints, scalars: Ints, params: Ints) -> bool:
     """Set a label aside that came in one record with an event seen before: a duplicate changes nothing."""
     if params[HAS_ID] == 0 or records[i, PAIR] == ALONE or records[i, KIND] == EVENT:

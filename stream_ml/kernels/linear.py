@@ -44,7 +44,7 @@ INTERCEPT = 0
 SLOTS, STEPS_TAKEN = range(2)
 
 
-@kernel
+@kernel(inlined=True)
 def _is_dense(x: Floats, row: int) -> bool:
     for column in range(x.shape[1]):
         if x[row, column] != x[row, column]:
@@ -52,19 +52,19 @@ def _is_dense(x: Floats, row: int) -> bool:
     return True
 
 
-@kernel
+@kernel(inlined=True)
 def category_word(links: Ints, link: int, category: int) -> int:
     """Return the key of (link, category): category * L + link, without overflow for L < 1024, |category| <= 2**53."""
     return int(category * links.shape[0] + link)
 
 
-@kernel
+@kernel(inlined=True)
 def _standard(value: float, mean: float, deviation: float) -> float:
     """Return (x - mean) / deviation, 0 where nothing varied."""
     return (value - mean) / deviation if deviation != 0.0 else 0.0
 
 
-@kernel
+@kernel(inlined=True)
 def _min_max(value: float, low: float, high: float) -> float:
     """Return (x - min) / (max - min), 0 where they are equal, NaN before the first value (as river)."""
     if high < low:
@@ -75,7 +75,7 @@ def _min_max(value: float, low: float, high: float) -> float:
     return (value - low) / width
 
 
-@kernel
+@kernel(inlined=True)
 def _learn_scaler(operation: int, values: Floats, i: int, value: float) -> None:
     """Welford's update of (count, mean, variance): mean += d / n; var += (d (x - mean) - var) / n; or of (min, max)."""
     if operation == MIN_MAX:
@@ -96,7 +96,7 @@ def _learn_scaler(operation: int, values: Floats, i: int, value: float) -> None:
         values[i, 3] = sqrt(variance)
 
 
-@kernel
+@kernel(inlined=True)
 def _scaled(operation: int, values: Floats, i: int, value: float) -> float:
     if operation == STANDARD:
         return _standard(value, float(values[i, 1]), float(values[i, 3]))
@@ -126,7 +126,7 @@ def new_slot(links: Ints, state: Any, link: int, category: int) -> int:
     return slot  # type: ignore[no-any-return]
 
 
-@kernel
+@kernel(inlined=True)
 def _scale(
     operation: int, links: Ints, values: Floats, first: int, last: int, learn: bool, inputs: int, v: Floats
 ) -> None:
@@ -147,7 +147,7 @@ def _scale(
             v[inputs + i] = _scaled(operation, values, i, value)
 
 
-@kernel
+@kernel(inlined=True)
 def _scale_present(
     operation: int, links: Ints, values: Floats, first: int, last: int, learn: bool, inputs: int, v: Floats
 ) -> None:
@@ -160,7 +160,7 @@ def _scale_present(
             v[inputs + i] = _scaled(operation, values, i, value)
 
 
-@kernel
+@kernel(inlined=True)
 def _missing(links: Ints, first: int, last: int, v: Floats) -> int:
     """Return 1 + the first column among the links that the row does not have, or 0."""
     for i in range(first, last):
@@ -185,7 +185,7 @@ def _encode(links: Ints, state: Any, first: int, last: int, learn: bool, v: Floa
                     hits[i] = table[at, 1] - 1
 
 
-@kernel
+@kernel(inlined=True)
 def _forward(
     steps: Ints, links: Ints, values: Floats, state: Any, learn: bool, dense: bool, v: Floats, hits: Ints
 ) -> int:
@@ -221,7 +221,7 @@ def _sort(hits: Ints, first: int, last: int) -> None:
         hits[j + 1] = moved
 
 
-@kernel
+@kernel(inlined=True)
 def _dot(steps: Ints, links: Ints, values: Floats, slots: Floats, dense: bool, v: Floats, hits: Ints) -> float:
     """Return the weighted sum of the row's terms in the order of river's dict."""
     total = 0.0
@@ -246,7 +246,7 @@ def _dot(steps: Ints, links: Ints, values: Floats, slots: Floats, dense: bool, v
     return total
 
 
-@kernel
+@kernel(inlined=True)
 def _step_numbers(
     settings: Floats, links: Ints, values: Floats, first: int, last: int, v: Floats, slope: float, rate: float
 ) -> None:

@@ -91,7 +91,7 @@ def accumulate(sums: NDArray[np.float64], x: float) -> None:
     sums[0] = total
 
 
-@kernel
+@kernel(inlined=True)
 def has_room(groups: NDArray[np.int64], table: NDArray[np.int64], last: int) -> bool:
     """Say whether each ring of the row's groups has room for one more label, or is as long as it may be."""
     for j in range(groups.shape[0]):
@@ -101,7 +101,7 @@ def has_room(groups: NDArray[np.int64], table: NDArray[np.int64], last: int) -> 
     return True
 
 
-@kernel
+@kernel(inlined=True)
 def pack(kind: int, y: float, score: float, predicted: float) -> int:
     """Return what a ring keeps of one label: loss, bin, truth, right; -1 where something needed is missing."""
     if kind == MULTICLASS:
@@ -122,7 +122,7 @@ def pack(kind: int, y: float, score: float, predicted: float) -> int:
     return (loss << LOSS_SHIFT) + (bin_of(p) << BIN_SHIFT) + told + right
 
 
-@kernel
+@kernel(inlined=True)
 def forget(label: int, g: int, table: NDArray[np.int64], recent: NDArray[np.int64]) -> None:
     """Take a packed label out of the group's window: whole numbers, hence exact."""
     table[g, RECENT_RIGHT] -= label & 1
@@ -131,7 +131,7 @@ def forget(label: int, g: int, table: NDArray[np.int64], recent: NDArray[np.int6
         recent[g, (label >> 1) & 1, (label >> BIN_SHIFT) & BIN_MASK] -= 1
 
 
-@kernel
+@kernel(inlined=True)
 def remember(label: int, g: int, table: NDArray[np.int64], recent: NDArray[np.int64]) -> None:
     """Take a packed label into the group's window."""
     table[g, RECENT_RIGHT] += label & 1

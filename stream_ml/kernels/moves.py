@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_ml.kernels.arrays import Bytes, Floats, Ints
+from stream_ml.kernels.arrays import NEAR, Bytes, Floats, Ints
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.table import find_words
 
@@ -12,25 +12,42 @@ from stream_ml.kernels.table import find_words
 @kernel(signature="void(f8[:,::1], i8[::1], i8[::1], i8[::1], f8[:,::1], i8)")
 def save(registers: Floats, which: Ints, places: Ints, slots: Ints, kept: Floats, first: int) -> None:
     """kept[slots[i], first + j] = registers[which[j], places[i]]."""
+    to = first & NEAR
     for i in range(places.shape[0]):
+        slot = slots[i] & NEAR
+        place = places[i] & NEAR
         for j in range(which.shape[0]):
-            kept[slots[i], first + j] = registers[which[j], places[i]]
+            kept[slot, to + j] = registers[which[j] & NEAR, place]
 
 
 @kernel(signature="void(f8[:,::1], i8[::1], i8[::1], i8[::1], f8[:,::1], i8)")
 def load(registers: Floats, which: Ints, places: Ints, slots: Ints, kept: Floats, first: int) -> None:
     """registers[which[j], places[i]] = kept[slots[i], first + j]."""
+    start = first & NEAR
     for i in range(places.shape[0]):
+        slot = slots[i] & NEAR
+        place = places[i] & NEAR
         for j in range(which.shape[0]):
-            registers[which[j], places[i]] = kept[slots[i], first + j]
+            registers[which[j] & NEAR, place] = kept[slot, start + j]
+
+
+@kernel(signature="void(f8[:,::1], i8[::1], f8[:,::1], i8)")
+def put(columns: Floats, slots: Ints, kept: Floats, first: int) -> None:
+    """kept[slots[i], first + j] = columns[j, i]."""
+    to = first & NEAR
+    for i in range(slots.shape[0]):
+        slot = slots[i] & NEAR
+        for j in range(columns.shape[0]):
+            kept[slot, to + j] = columns[j, i]
 
 
 @kernel(signature="void(f8[:,::1], i8[::1], i8[::1], f8[:,::1])")
 def gather(kept: Floats, slots: Ints, columns: Ints, out: Floats) -> None:
     """out[i, j] = kept[slots[i], columns[j]]."""
     for i in range(slots.shape[0]):
+        slot = slots[i] & NEAR
         for j in range(columns.shape[0]):
-            out[i, j] = kept[slots[i], columns[j]]
+            out[i, j] = kept[slot, columns[j] & NEAR]
 
 
 @kernel(signature="void(f8[:,::1], i8[::1], i8)")

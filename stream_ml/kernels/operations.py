@@ -39,7 +39,7 @@ COUNTERS = (
 NOTHING = -(1 << 60)
 
 
-@kernel
+@kernel(inlined=True)
 def emit(ops: Ints, scalars: Ints, op: int, row: int, slot: int, seq: int, moment: int, fate: int) -> int:
     """Write one operation; returns its place."""
     at: int = scalars[NOPS]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_ml.kernels.arrays import Bytes, Floats, Ints
+from stream_ml.kernels.arrays import NEAR, Bytes, Floats, Ints
 from stream_ml.kernels.jit import kernel
 
 MASK = (1 << 46) - 1
 PRIME = 0x1003F
 
 
-@kernel
+@kernel(inlined=True)
 def mix(h: int) -> int:
     """Return h with its high bits folded into the low ones (h < 2**46)."""
     h ^= h >> 23
@@ -23,7 +23,7 @@ def mix(h: int) -> int:
     return h
 
 
-@kernel
+@kernel(inlined=True)
 def hash_word(h: int, word: int) -> int:
     """Return h after one int64 word: h = (h ^ lo32) * P; h = (h ^ hi32) * P  (mod 2**46)."""
     h = ((h ^ (word & 0xFFFFFFFF)) * PRIME) & MASK
@@ -33,7 +33,7 @@ def hash_word(h: int, word: int) -> int:
 # --- one word to one value: rows (word, value + 1), 0 meaning empty -------------------------------------------------
 
 
-@kernel
+@kernel(inlined=True)
 def find(table: Ints, word: int) -> int:
     """Return the position of `word` in `table` [size, 2], or -1 - the free position where it would go."""
     last: int = table.shape[0] - 1
@@ -45,7 +45,7 @@ def find(table: Ints, word: int) -> int:
     return -1 - at
 
 
-@kernel
+@kernel(inlined=True)
 def remove(table: Ints, at: int) -> None:
     """Empty position `at`, moving back the entries that probed past it."""
     last = table.shape[0] - 1
@@ -77,7 +77,7 @@ def refill(old: Ints, new: Ints) -> None:
 # --- tuples of words to rows: the words stand in words[row * width ...], slots hold row + 1 -------------------------
 
 
-@kernel
+@kernel(inlined=True)
 def hash_words(words: Ints, at: int, width: int) -> int:
     """Return the hash of words[at : at + width]."""
     h = 0
@@ -86,7 +86,7 @@ def hash_words(words: Ints, at: int, width: int) -> int:
     return mix(h)
 
 
-@kernel
+@kernel(inlined=True)
 def find_words(slots: Ints, stored: Ints, width: int, words: Ints, at: int) -> int:
     """Return the row whose stored words equal words[at : at + width], or -1 - the free slot."""
     last: int = slots.shape[0] - 1
@@ -136,25 +136,32 @@ def refill_words(slots: Ints, stored: Ints, used: Bytes, width: int, rows: int) 
 # --- text -----------------------------------------------------------------------------------------------------------
 
 
-@kernel
+@kernel(inlined=True)
+def four(text: Bytes, at: int) -> int:
+    """Return four bytes as one number, which are read at once."""
+    a = at & NEAR
+    low = np.int64(text[a]) | np.int64(text[a + 1]) << 8
+    return int(low | np.int64(text[a + 2]) << 16 | np.int64(text[a + 3]) << 24)
+
+
+@kernel(inlined=True)
 def hash_text(text: Bytes, start: int, length: int) -> int:
-    """Return a 46-bit FNV-like hash of text[start : start + length], four bytes at a time."""
+    """Return a 46-bit FNV-like hash of text[start : start + length], four bytes at a time, the last four again."""
     h = length
-    i = start
     end = start + length
-    while i + 4 <= end:
-        four = np.int64(text[i]) | np.int64(text[i + 1]) << 8
-        four |= np.int64(text[i + 2]) << 16 | np.int64(text[i + 3]) << 24
-        h = int(((h ^ four) * PRIME) & MASK)
+    if length < 4:
+        for i in range(start, end):
+            h = int(((h ^ np.int64(text[i])) * PRIME) & MASK)
+        return mix(h)
+    i = start
+    while i + 4 < end:
+        h = ((h ^ four(text, i)) * PRIME) & MASK
         h ^= h >> 29
         i += 4
-    while i < end:
-        h = int(((h ^ np.int64(text[i])) * PRIME) & MASK)
-        i += 1
-    return mix(h)
+    return mix(((h ^ four(text, end - 4)) * PRIME) & MASK)
 
 
-@kernel
+@kernel(inlined=True)
 def foresee(text: Bytes, ends: Ints, hashes: Ints, slots: Ints, places: Ints, begin: int, end: int) -> int:
     """Hash texts begin .. end and read where they may stand, so that it is near; the sum is of no use."""
     last = slots.shape[0] - 1
@@ -175,13 +182,20 @@ def foresee(text: Bytes, ends: Ints, hashes: Ints, slots: Ints, places: Ints, be
     return seen
 
 
-@kernel
+@kernel(inlined=True)
 def same_text(text: Bytes, start: int, arena: Bytes, at: int, length: int) -> bool:
-    """Return whether `length` bytes at `start` of text and at `at` of the arena are equal."""
+    """Return whether `length` bytes at `start` of text and at `at` of the arena are equal: the last four once more."""
+    if length < 4:
+        for j in range(length):
+            if text[start + j] != arena[at + j]:
+                return False
+        return True
     j = 0
-    while j < length and arena[at + j] == text[start + j]:
-        j += 1
-    return j == length
+    while j + 4 < length:
+        if four(text, start + j) != four(arena, at + j):
+            return False
+        j += 4
+    return four(text, start + length - 4) == four(arena, at + length - 4)
 
 
 @kernel(signature="i8(u1[::1], i8[::1], f8[::1], i8[::1], u1[::1], i8[:,::1], i8[::1], i8[::1], i8[::1], i8)")
@@ -215,19 +229,22 @@ def intern(
         The text to begin with. The kernel stops early when a table is full; the caller makes room and goes on.
     """
     last = slots.shape[0] - 1
-    ahead = hashes.shape[0]
     start = 0
     if begin > 0:
         start = ends[begin - 1] if ends[begin - 1] >= 0 else -1 - ends[begin - 1]
+    first = begin
+    upto = begin
     for i in range(begin, ends.shape[0]):
-        if (i - begin) % ahead == 0:
-            counts[4] = foresee(text, ends, hashes, slots, places, i, min(i + ahead, ends.shape[0]))
+        if i == upto:
+            first = i
+            upto = min(i + hashes.shape[0], ends.shape[0])
+            counts[4] = foresee(text, ends, hashes, slots, places, first, upto)
         if ends[i] < 0:
             codes[i] = np.nan
             start = -1 - ends[i]
             continue
         length = ends[i] - start
-        h = hashes[(i - begin) % ahead]
+        h = hashes[i - first]
         probe = h & last
         found = -1
         while slots[probe] != 0:
@@ -248,11 +265,12 @@ def intern(
                 counts[0] += 1
             else:
                 return i
-            places[found, 0] = counts[2]
+            to = counts[2] & NEAR
+            places[found, 0] = to
             places[found, 1] = length
             places[found, 2] = h
             for j in range(length):
-                arena[counts[2] + j] = text[start + j]
+                arena[to + j] = text[start + j]
             counts[2] += length
             counts[3] += 1
             slots[probe] = found + 1
@@ -266,10 +284,12 @@ def gather_text(codes: Ints, arena: Bytes, places: Ints, out: Bytes, ends: Ints)
     """Copy the bytes of each code into `out`, one after the other; ends[i] is where text i ends."""
     at = 0
     for i in range(codes.shape[0]):
-        start = places[codes[i], 0]
-        for j in range(places[codes[i], 1]):
-            out[at + j] = arena[start + j]
-        at += places[codes[i], 1]
+        code = codes[i] & NEAR
+        start = places[code, 0] & NEAR
+        to = at & NEAR
+        for j in range(places[code, 1]):
+            out[to + j] = arena[start + j]
+        at += places[code, 1]
         ends[i] = at
 
 

@@ -71,7 +71,7 @@ def unlink(ring: Ints, waiting: Ints, seq: int) -> None:
         waiting[at, 1] = after + 1
 
 
-@kernel
+@kernel(inlined=True)
 def finish(ring: Ints, waiting: Ints, stacks: Ints, scalars: Ints, params: Ints, seq: int, state: int) -> None:
     """End the waiting of event `seq`: its slot is free after this batch of operations."""
     here = seq & (ring.shape[0] - 1)
@@ -100,7 +100,7 @@ def give_up(
         emit(ops, scalars, OP_GAVE_UP, counters[C_GIVEN_UP], -1, seq, now, BY_NONE)
 
 
-@kernel
+@kernel(inlined=True)
 def time_out(
     ops: Ints, ring: Ints, ids: Ints, waiting: Ints, stacks: Ints, scalars: Ints, params: Ints, counters: Ints
 ) -> None:

@@ -135,16 +135,16 @@ class Scorer:
         self.features.begin(ops.shape[0])
         self._lay(ops, taken, events, outcomes, kinds)
         store, registers = self.store, self.features.registers
-        event_slots = np.ascontiguousarray(ops[events, operations.OP_SLOT])
-        outcome_slots = np.ascontiguousarray(ops[outcomes, operations.OP_SLOT])
+        event_slots, outcome_slots = ops[events, operations.OP_SLOT], ops[outcomes, operations.OP_SLOT]
         self.features.run(ops, Slots(store.kept, events, event_slots, outcomes, outcome_slots), marks)
         moves.save(registers, self._saved, events, event_slots, store.kept, self.spec.first_saved)
         asked = self._asked(events)
-        own = store.own
-        store.kept[event_slots, own + AT] = registers[self._time, events]
-        store.kept[event_slots, own + RECEIVED] = ops[events, operations.OP_MOMENT]
-        store.kept[event_slots, own + LATE] = ops[events, operations.OP_LATE]
-        store.kept[event_slots, own + ASKED] = asked
+        own = np.empty((4, events.size))
+        own[AT] = registers[self._time].take(events)
+        own[RECEIVED] = ops[events, operations.OP_MOMENT]
+        own[LATE] = ops[events, operations.OP_LATE]
+        own[ASKED] = asked
+        moves.put(own, event_slots, store.kept, store.own)
         batch = Batch(ops, taken, events, asked, outcomes[:0], np.zeros(0), np.zeros(0), 0)
         self._outcomes(batch, outcomes, outcome_slots)
         for at in np.flatnonzero(kinds >= operations.OP_UNMATCHED).tolist():
@@ -170,14 +170,16 @@ class Scorer:
         if self.spec.target is None or not outcomes.size:
             return
         registers = self.features.registers
-        target = registers[self.spec.target.register, outcomes]
+        target = registers[self.spec.target.register].take(outcomes)
         asked = self.store.kept[slots, self.store.own + ASKED] == 1.0
         there = ~np.isnan(target)
-        batch.no_target = int((asked & ~there).sum())
         good = asked & there
-        batch.outcomes, batch.target = outcomes[good], target[good]
-        weight = registers[self.spec.weight, outcomes][good] if self.spec.weight >= 0 else np.ones(int(good.sum()))
-        batch.weight = weight
+        batch.no_target = int(np.count_nonzero(asked)) - int(np.count_nonzero(good))
+        if not good.all():
+            outcomes, target = outcomes[good], target[good]
+        batch.outcomes, batch.target = outcomes, target
+        weighted = self.spec.weight >= 0
+        batch.weight = registers[self.spec.weight].take(outcomes) if weighted else np.ones(outcomes.size)
 
     def _lay(self, ops: I8, taken: Taken, events: I8, outcomes: I8, kinds: I8) -> None:
         """Lay the columns of a batch's records into the registers."""
@@ -192,14 +194,14 @@ class Scorer:
                 at = np.flatnonzero(rows_of & (ops[:, operations.OP_STREAM] == number))
             rows = ops[at, operations.OP_ROW]
             for register, column in columns.items():
-                registers[register, at] = column[rows]
+                registers[register][at] = column.take(rows)
         if outcomes.size:
             labels = np.maximum(ops[outcomes, operations.OP_ROW], SILENT)
             for j, (_, register, _) in enumerate(self.spec.streams[1].columns):
-                registers[register, outcomes] = self.store.label_values[labels, j]
+                registers[register][outcomes] = self.store.label_values[labels, j]
             if self.spec.features.silent >= 0:
                 registers[self.spec.features.silent] = np.nan
-                registers[self.spec.features.silent, outcomes] = ops[outcomes, operations.OP_ROW] < 0
+                registers[self.spec.features.silent][outcomes] = ops[outcomes, operations.OP_ROW] < 0
 
     def _origin(self, taken: Taken, row: int) -> Origin:
         record = int(taken.index[OUTCOMES][row])

@@ -12,7 +12,7 @@ from stream_ml.learner.machine import Learner, Watched
 from stream_ml.model.spec import Answers, Tape
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import Batch, Scorer
-from stream_ml.scorer.store import ASKED, PREDICTED, SCORE, VERSION
+from stream_ml.scorer.store import ASKED, PREDICTED, SCORE
 from stream_ml.sessions.values import values
 
 F8 = NDArray[np.float64]
@@ -68,36 +68,38 @@ class Inline:
         target, weight = batch.target, batch.weight
         if examples is asked:
             target, weight = np.full(asked.size, np.nan), np.ones(asked.size)
-        taught = np.zeros(0, np.int64) if at_once else batch.outcomes[~np.isnan(batch.weight)]
-        places = np.concatenate([asked, asked if at_once else taught])
-        learn = np.zeros(places.size, np.uint8)
-        learn[asked.size :] = 1
-        order = np.argsort(2 * places + learn, kind="stable")
-        y = np.full(places.size, np.nan)
-        w = np.ones(places.size)
-        if not at_once:
-            kept = ~np.isnan(batch.weight)
-            y[asked.size :], w[asked.size :] = batch.target[kept], batch.weight[kept]
-        tape = self._tape(batch.ops, places[order], learn[order], y[order], w[order])
+        tape = self._tape(batch, asked, at_once=at_once)
         answers, before = self.learner.run(tape)
-        back = np.empty(order.size, np.int64)
-        back[order] = np.arange(order.size)
-        mine = back[: asked.size]
+        mine = np.flatnonzero(tape.learn == 0)
         scored = Scored(
             asked, answers.score[mine], np.zeros(0), before[mine], examples, target, weight, Watched([], [], 0)
         )
         self._decide(scored, answers, mine)
         self._keep(batch, scored)
         if answers.errors:
-            self._fail(batch, scored, answers, tape, order)
+            self._fail(batch, scored, answers, tape)
         self._watch(batch, scored)
         return scored
 
-    def _tape(self, ops: I8, places: I8, learn: NDArray[np.uint8], y: F8, w: F8) -> Tape:
-        slots = np.ascontiguousarray(ops[places, operations.OP_SLOT])
+    def _tape(self, batch: Batch, asked: I8, *, at_once: bool) -> Tape:
+        """Return predictions and lessons in the order of the operations; at once: each event's lesson after it."""
+        if at_once:
+            places = asked.repeat(2)
+            learn = np.zeros(places.size, np.uint8)
+            learn[1::2] = 1
+            y, weight = np.full(places.size, np.nan), np.ones(places.size)
+        else:
+            known = ~np.isnan(batch.weight)
+            y, weight = np.full(batch.ops.shape[0], np.nan), np.ones(batch.ops.shape[0])
+            role = np.zeros(batch.ops.shape[0], np.uint8)
+            role[asked] = 1
+            taught = batch.outcomes[known]
+            role[taught], y[taught], weight[taught] = 2, batch.target[known], batch.weight[known]
+            places = np.flatnonzero(role)
+            learn, y, weight = role[places] - np.uint8(1), y[places], weight[places]
         x = np.empty((places.size, self.served.size), np.float64)
-        moves.gather(self.scorer.store.kept, slots, self.served, x)
-        return Tape(learn, np.arange(places.size, dtype=np.int64), x, y, w)
+        moves.gather(self.scorer.store.kept, batch.ops[places, operations.OP_SLOT], self.served, x)
+        return Tape(learn, np.arange(places.size, dtype=np.int64), x, y, weight)
 
     def _decide(self, scored: Scored, answers: Answers, mine: I8) -> None:
         if answers.label is None:
@@ -113,15 +115,16 @@ class Inline:
 
     def _keep(self, batch: Batch, scored: Scored) -> None:
         """Save what was served with each event, for its example."""
-        kept, own = self.scorer.store.kept, self.scorer.store.own
+        store = self.scorer.store
         slots = batch.ops[scored.events, operations.OP_SLOT]
-        kept[slots, own + SCORE] = scored.score
-        kept[slots, own + PREDICTED] = scored.predicted
-        kept[slots, own + VERSION] = scored.counts
+        served = np.empty((3, slots.size))
+        served[0], served[1], served[2] = scored.score, scored.predicted, scored.counts
+        moves.put(served, slots, store.kept, store.own + SCORE)
 
-    def _fail(self, batch: Batch, scored: Scored, answers: Answers, tape: Tape, order: I8) -> None:
+    def _fail(self, batch: Batch, scored: Scored, answers: Answers, tape: Tape) -> None:
         """Take back the answers on which the model raised: those events are as if nobody had asked."""
-        told = {int(order[at]): message for at, message in answers.errors if not tape.learn[at]}
+        place = np.cumsum(tape.learn == 0) - 1
+        told = {int(place[at]): message for at, message in answers.errors if not tape.learn[at]}
         if not told:
             return
         good = np.ones(scored.events.size, np.bool_)

@@ -111,9 +111,24 @@ def snapshot(found: Result) -> list[str]:
         f"The snapshot took {kept['seconds']} s for {kept['bytes']:,} bytes in {kept['segments']} segments; the "
         f"longest time without a turn in it was {kept['longest_time_without_a_turn_ms']:,} ms. The recovery before it "
         f"took {recovery['seconds_to_first_turn']} s, {recovery['entries_fed_again']} journal entries fed again.",
+        *worker(found.get("worker")),
     ]  # fmt: skip
 
 
+def worker(told: Result | None) -> list[str]:
+    """Show the turns of the worker, and its steps between them."""
+    if told is None:
+        return []
+    kinds = {"turns_outside": "turn, no snapshot", "turns_during": "turn, snapshot under way"}
+    kinds |= {"pauses": "between two turns", "cpu_of_steps": "of it CPU, a step"}
+    lines = table(
+        ["worker, ms", "n", "p50", "p99", "max"],
+        ([name, *(told[kind].get(column, "") for column in PAUSES)] for kind, name in kinds.items()),
+    )
+    return ["", *lines, "", f"Beginning the snapshot took {told['begin_ms']} ms."]
+
+
+PAUSES = ("n", "p50_ms", "p99_ms", "max_ms")
 LATENCIES = ("appends", "p50_ms", "p90_ms", "p99_ms", "p99_9_ms", "max_ms")
 
 

@@ -1,11 +1,12 @@
 """What a snapshot of a million keys costs producers: their append latency while the worker keeps it.
 
 1 a session sees every key five times and its state is saved; 2 a worker starts from it on a new file and is fed every
-key once more, so that every row has changed, and then dies without keeping anything; 3 `stream-ml run` with default
-settings recovers, and because that took long, keeps a snapshot of everything as soon as the next record comes; another
+key once more, so that every row has changed, and then dies without keeping anything; 3 a worker as `stream-ml run`
+makes it recovers, and because that took long, keeps a snapshot of everything as soon as the next record comes; another
 process appends 200 records a second all the while, on a schedule that does not wait (latency counts from the intended
 moment). Latencies before, and from the worker's first turn to two seconds after the snapshot is complete, in which
-what it replaces is dropped.
+what it replaces is dropped. The worker tells its turns' times with and without a snapshot under way, and how long its
+steps held up the next turn.
 
     python -m benchmarks snapshot [--quick]
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import eight_windows
-from benchmarks.command import Found, answer, check, child, cli, main, scratch, start
+from benchmarks.command import Found, answer, check, child, main, scratch, start
 from benchmarks.keys import EVENTS, SPAN_MS, START_MS, events, filled
 from stream_ml.client import connect
 from stream_ml.client.database import Access, open_database
@@ -99,17 +99,14 @@ def measured(path: Path, keys: int, *, quick: bool) -> Found:
     until_rows(path, int(ask(path, "SELECT max(row) FROM log")) + 20)
     Event().wait(QUIET_S)
     moments["worker"] = time.monotonic()
-    settings = {**os.environ, "STREAM_ML_SNAPSHOT_SECONDS": "0.01"} if quick else None
-    line = cli("run", eight_windows.__file__, "--on", f"sqlite:///{path}")
-    worker = subprocess.Popen(line, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    worker = start("benchmarks.snapshot_worker", path, 0.01 if quick else Settings().snapshot_seconds)
     try:
         told = np.array(answer(producer))
         watching.join()
     finally:
         worker.send_signal(signal.SIGTERM)
-        _, said = worker.communicate()
-    check(holds=worker.returncode == 0, what=said[-500:])
-    check(holds="complete" in moments, what=f"no snapshot was kept within {seconds} s: {said[-500:]}")
+        turns = answer(worker)
+    check(holds="complete" in moments, what=f"no snapshot was kept within {seconds} s")
     first, complete = moments["first_turn"], moments["complete"]
     intended = told[:, 0]
     before = told[(intended < moments["worker"])]
@@ -129,6 +126,7 @@ def measured(path: Path, keys: int, *, quick: bool) -> Found:
             "bytes_of_first_snapshot": moments["first_bytes"],
             "longest_time_without_a_turn_ms": moments["longest_ms"],
         },
+        "worker": turns,
     }
     check(holds=result["during"]["appends"] > 0, what="no record was appended during the snapshot")
     return {"reached": bool(result["during"]["p99_ms"] <= LIMIT_MS), **result}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stream_ml.errors import StorageError, UsageError
 from stream_ml.language.pipeline import Pipeline
+from stream_ml.sessions.cut import UNDISTURBED
 from stream_ml.sessions.session import Session
 
 MANIFEST = "manifest.bin"
@@ -32,7 +33,7 @@ def save_state(session: Session, folder: Path) -> None:
         (folder / MANIFEST).unlink(missing_ok=True)
         for old in folder.glob(_SEGMENTS):
             old.unlink()
-        *segments, manifest = session.segment()
+        *segments, manifest = session.segment(UNDISTURBED)
         for number, blob in enumerate(segments, 1):
             (folder / f"segment-{number:06d}.bin").write_bytes(blob)
         (folder / MANIFEST).write_bytes(manifest)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.features import marks as row_marks
 from stream_ml.features.spec import TableSpec, TableStep
 from stream_ml.kernels import keys as key_kernels
 from stream_ml.kernels import moves, table
@@ -14,6 +15,8 @@ from stream_ml.kernels.memory import grown, reserve
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
+#: The role of a table's own row.
+UPDATE = 2
 
 
 class Lookup:
@@ -31,6 +34,7 @@ class Lookup:
         self._values: F8 = reserve(max(len(spec.columns), 1) << 8, np.float64)
         self._marks: NDArray[np.uint8] = reserve(1 << 8, np.uint8)
         self._counts = np.zeros(1, np.int64)
+        self._copy: row_marks.Copy | None = None
 
     def __len__(self) -> int:
         return int(self._counts[0])
@@ -42,6 +46,8 @@ class Lookup:
 
     def run(self, registers: F8, words: I8, roles: NDArray[np.uint8], rows: int) -> None:
         """Go through a turn's updates (role 2) and look-ups (role 1) in order."""
+        if self._copy is not None:
+            self._copy_due(registers[:, :rows], roles, self._copy)
         done = 0
         while done < rows:
             done = moves.look_up(
@@ -50,6 +56,19 @@ class Lookup:
             )  # fmt: skip
             if done < rows:
                 self._grow(2 * len(self) + 2)
+
+    def _copy_due(self, registers: F8, roles: NDArray[np.uint8], copy: row_marks.Copy) -> None:
+        """Hand over the due rows that the turn's updates will change."""
+        words = registers[self._own_keys[:, None], np.flatnonzero(roles == UPDATE)].T
+        due = row_marks.met(self._marks, self._locate(words))
+        if due.size:
+            copy(due)
+
+    def _locate(self, words: F8) -> I8:
+        """Return the row of each key [n, width], -1 where there is none."""
+        rows = np.zeros(words.shape[0], np.int64)
+        key_kernels.locate(_flat(words), self.width, self._slots, self._stored, rows)
+        return rows
 
     def _grow(self, rows: int) -> None:
         size = self._slots.size
@@ -64,8 +83,25 @@ class Lookup:
         self._marks = grown(self._marks, size // 2)
 
     def changed(self) -> I8:
-        """Return the rows that changed since marks were last cleared."""
-        return np.flatnonzero(self._marks[: len(self)]).astype(np.int64)
+        """Return the rows that changed since the last snapshot began."""
+        return row_marks.changed(self._marks[: len(self)])
+
+    def begin_snapshot(self, copy: row_marks.Copy, *, everything: bool) -> None:
+        """Make rows due, all or those that changed; `copy` is handed those that are about to change while due."""
+        marks = self._marks[: len(self)]
+        if everything:
+            row_marks.make_all_due(marks, np.ones(marks.size, np.uint8))
+        else:
+            row_marks.make_due(marks)
+        self._copy = copy
+
+    def take_due(self, begin: int, limit: int) -> tuple[I8, int | None]:
+        """Return up to `limit` due rows from `begin` on and where to go on, None at the end, which ends a snapshot."""
+        rows, end = row_marks.take(self._marks[: len(self)], begin, limit)
+        if end < len(self):
+            return rows, end
+        self._copy = None
+        return rows, None
 
     def live(self) -> I8:
         """Return all rows."""
@@ -83,18 +119,16 @@ class Lookup:
 
     def unpack(self, words: F8, values: F8) -> None:
         """Lay rows down, in place of what these keys held."""
-        n, columns = words.shape[0], len(self.spec.columns)
-        flat = np.ascontiguousarray(words + 0.0).view(np.int64).reshape(-1)
-        rows = np.zeros(n, np.int64)
-        key_kernels.locate(flat, self.width, self._slots, self._stored, rows)
+        columns = len(self.spec.columns)
+        rows = self._locate(words)
         fresh = np.flatnonzero(rows < 0)
         if fresh.size:
             first = len(self)
             self._grow(first + int(fresh.size) + 1)
             rows[fresh] = first + np.arange(fresh.size)
-            some = np.ascontiguousarray(flat.reshape(n, self.width)[fresh]).reshape(-1)
             used = np.zeros(first + int(fresh.size), np.uint8)
             nothing = np.zeros(0, np.float64)
+            some = _flat(words[fresh])
             key_kernels.settle(some, self.width, first, self._slots, self._stored, used, nothing, nothing)
             self._counts[0] += fresh.size
         self._values[: columns * len(self)].reshape(-1, columns)[rows] = values
@@ -104,3 +138,8 @@ class Lookup:
         words, values = self.pack(self.live())
         held = [words[:, j] for j, text in enumerate(self.spec.key_texts) if text]
         return held + [values[:, j] for j, text in enumerate(self.spec.column_texts) if text]
+
+
+def _flat(words: F8) -> I8:
+    """Return keys as int64 words, one after the other; there is one zero."""
+    return np.ascontiguousarray(words + 0.0).view(np.int64).reshape(-1)

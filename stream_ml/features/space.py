@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.features import marks as row_marks
 from stream_ml.features.spec import Group, Space, Window
 from stream_ml.kernels import algebra, events, keys, table, windows
 from stream_ml.kernels.memory import grown, reserve
@@ -54,7 +55,8 @@ class Keyed:
     """The rows of a key space.
 
     Order of calls in a turn: :meth:`resolve` once, then :meth:`run` for each of :attr:`calls`; between turns
-    :meth:`forget`. A snapshot is :meth:`pack`, a restore :meth:`unpack`.
+    :meth:`forget`. A snapshot is :meth:`begin_snapshot`, then :meth:`take_due` and :meth:`pack` until no row is due;
+    a restore is :meth:`unpack`.
     """
 
     def __init__(self, spec: Space, groups: Sequence[Group]) -> None:
@@ -77,6 +79,7 @@ class Keyed:
         self._rows = np.zeros(1, np.int64)
         self._reads = np.zeros(1, np.int64)
         self._hand = 0
+        self._copy: row_marks.Copy | None = None
 
     def _lay_out(self, groups: Sequence[Group]) -> None:
         """Give every window its words: points first (they are the fixed part of a packed row), then the others."""
@@ -142,6 +145,10 @@ class Keyed:
             )  # fmt: skip
             if done < rows:
                 self._grow(int(self._counts[0]) + 1)
+        if self._copy is not None:
+            due = row_marks.met(self._marks, self._rows[:rows])
+            if due.size:
+                self._copy(due)
 
     def run(self, call: Call, flags: U1, times: I8, registers: F8, rows: int, marks: Marks) -> None:
         """Bring the turn's records through one call's windows."""
@@ -191,9 +198,25 @@ class Keyed:
         return 8 * (rows * (self.stride + self.width + 1) + int(self._alloc[0]) + self._slots.size) + 2 * rows
 
     def changed(self) -> I8:
-        """Return the rows that changed since marks were last cleared."""
-        rows = int(self._counts[0])
-        return np.flatnonzero((self._marks[:rows] != 0) & (self._used[:rows] != 0)).astype(np.int64)
+        """Return the rows that changed since the last snapshot began."""
+        return row_marks.changed(self._marks[: int(self._counts[0])])
+
+    def begin_snapshot(self, copy: row_marks.Copy, *, everything: bool) -> None:
+        """Make rows due, all or those that changed; `copy` is handed those that are about to change while due."""
+        count = int(self._counts[0])
+        if everything:
+            row_marks.make_all_due(self._marks[:count], self._used[:count])
+        else:
+            row_marks.make_due(self._marks[:count])
+        self._copy = copy
+
+    def take_due(self, begin: int, limit: int) -> tuple[I8, int | None]:
+        """Return up to `limit` due rows from `begin` on and where to go on, None at the end, which ends a snapshot."""
+        rows, end = row_marks.take(self._marks[: int(self._counts[0])], begin, limit)
+        if end < int(self._counts[0]):
+            return rows, end
+        self._copy = None
+        return rows, None
 
     def live(self) -> I8:
         """Return all rows in use."""

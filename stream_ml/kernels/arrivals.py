@@ -149,6 +149,7 @@ def take_event(
     if params[HAS_LABEL] == 0:
         ring[here, R_STATE] = ANSWERED
         stacks[1, scalars[FREED]] = slot
+        stacks[4, scalars[FREED]] = seq
         scalars[FREED] += 1
         return
     ring[here, R_STATE] = WAITING

@@ -153,7 +153,8 @@ def join(
     ring, ids, waiting, early
         Events in arrival order; id to sequence; waiting list of an `on=` value; held label of an id.
     labels, queues, stacks
-        Labels in store; delayed and held queues; free and just freed slots, free and just freed labels.
+        Labels in store; delayed and held queues; free and just freed slots, free and just freed labels, the events
+        whose slots were just freed.
     streams, scalars, params, counters
         A row a stream; positions; what the pipeline declares; counts.
 

@@ -15,8 +15,8 @@ from stream_ml.kernels.windows import FRONT, NONE
 
 #: Columns of `layout`, one row a window: word in the heads, 0 tiles or 1 events, numbers in a record.
 AT, EVENTS, FIELDS = 0, 1, 2
-#: Marks of a row.
-CLEAN, CHANGED = 0, 1
+#: Marks of a row, as bits: changed since the last snapshot began; still to be copied by the one under way.
+CLEAN, CHANGED, DUE = 0, 1, 2
 
 
 @kernel(inlined=True)
@@ -106,7 +106,7 @@ def resolve(
                     stored[row * width + j] = key[j]
                 for j in range(stride):
                     heads[row * stride + j] = template[j]
-            marks[row] = CHANGED
+            marks[row] |= CHANGED
             rows[g] = row
         if (roles[g] & 1) != 0:
             if same and rows[g] >= 0:
@@ -273,7 +273,8 @@ def forget(
 ) -> int:
     """Move the clock hand over `steps` rows, dropping those in which no window can see anything; returns the hand.
 
-    A row may go though it changed since the last snapshot: what the snapshot holds of it is older still.
+    A row may go though it changed since the last snapshot: what the snapshot holds of it is older still. One that is
+    due stays until it is copied.
     """
     stride = template.shape[0]
     one = np.zeros(1, np.int64)
@@ -281,7 +282,7 @@ def forget(
         hand += 1
         if hand >= counts[0]:
             hand = 1
-        if counts[0] <= 1 or used[hand] == 0:
+        if counts[0] <= 1 or used[hand] == 0 or (marks[hand] & DUE) != 0:
             continue
         if not blank(heads, hand * stride, template, fixed):
             continue

@@ -78,6 +78,7 @@ def finish(ring: Ints, waiting: Ints, stacks: Ints, scalars: Ints, params: Ints,
     ring[here, R_STATE] = state
     ring[here, R_DIRTY] = 1
     stacks[1, scalars[FREED]] = ring[here, R_SLOT]
+    stacks[4, scalars[FREED]] = seq
     scalars[FREED] += 1
     scalars[LIVE] -= 1
     if params[BY_ON] != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,7 @@ I8 = NDArray[np.int64]
 CAPACITY = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a label came from, kept while it waits so that it can become a dead letter."""
 
     topic: str
@@ -110,6 +110,7 @@ class Scorer:
                 records, begin, store.ops, store.ring, store.ids, store.waiting, store.early, store.labels,
                 store.queues, store.stacks, store.streams, store.scalars, store.params, store.counters,
             )  # fmt: skip
+            store.joined()
             count = int(store.scalars[operations.NOPS])
             if count:
                 ops = store.ops[:count]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,12 +20,15 @@ AT, RECEIVED, LATE, ASKED, SCORE, PREDICTED, VERSION = range(7)
 OWN_COLUMNS = 7
 SILENT = 0
 RING_COLUMNS = 8
+#: Is handed the events whose wait has just ended, by sequence number, and their slots, which still hold what was saved.
+Copy = Callable[[I8, I8], None]
 
 
 class Store:
     """Arrays of the join kernel, and room for one more batch in each.
 
-    Order of calls in a turn: :meth:`labels_for` once, then :meth:`make_room` before each call of the kernel.
+    Order of calls in a turn: :meth:`labels_for` once, then for each call of the kernel :meth:`make_room` before and
+    :meth:`joined` after it.
     """
 
     def __init__(self, spec: ScorerSpec, capacity: int) -> None:
@@ -40,7 +45,7 @@ class Store:
         self.labels = np.zeros((1024, 4), np.int64)
         self.label_values = np.full((1024, max(self.label_columns, 1)), np.nan)
         self.queues = np.zeros((2, 1024), np.int64)
-        self.stacks = np.zeros((4, max(8 * capacity, self.labels.shape[0])), np.int64)
+        self.stacks = np.zeros((5, max(8 * capacity, self.labels.shape[0])), np.int64)
         self.scalars = np.zeros(16, np.int64)
         self.counters = np.zeros(len(operations.COUNTERS), np.int64)
         self.streams = np.zeros((max(stream.number for stream in spec.streams) + 1, 3), np.int64)
@@ -51,6 +56,7 @@ class Store:
         self._space: F8 = reserve(self.width * 2 * capacity, np.float64)
         self.kept = self._space[: self.width * 2 * capacity].reshape(-1, self.width)
         self.label_top = 1
+        self.copy: Copy | None = None
         self.params = self._params(spec)
 
     def _params(self, spec: ScorerSpec) -> I8:
@@ -132,7 +138,7 @@ class Store:
 
     def _stack_room(self, n: int) -> None:
         if n > self.stacks.shape[1]:
-            stacks = np.zeros((4, 2 * n), np.int64)
+            stacks = np.zeros((5, 2 * n), np.int64)
             stacks[:, : self.stacks.shape[1]] = self.stacks
             self.stacks = stacks
 
@@ -167,6 +173,12 @@ class Store:
         seqs = np.arange(int(self.scalars[operations.TAIL]), int(self.scalars[operations.HEAD]))
         ring[seqs & (rows - 1)] = self.ring[seqs & (self.ring.shape[0] - 1)]
         self.ring = ring
+
+    def joined(self) -> None:
+        """Tell a snapshot under way what the kernel's last call ended, before slots and places are used again."""
+        if self.copy is not None:
+            freed = int(self.scalars[operations.FREED])
+            self.copy(self.stacks[4, :freed], self.stacks[1, :freed])
 
     def due(self) -> int | None:
         """Return the first moment at which a tick would let a deadline pass."""

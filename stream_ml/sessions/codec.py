@@ -82,25 +82,30 @@ class Dictionary:
 
     def __init__(self, symbols: Symbols, texts: Mapping[str, Any] | None = None) -> None:
         self._symbols = symbols
-        self._held: list[NDArray[np.float64]] = []
+        self._raw: list[NDArray[np.uint8]] = []
+        self._ends: list[NDArray[np.int64]] = []
         self._count = 0
+        self.nbytes = 0
         self._codes = symbols.code_bytes(texts["bytes"], texts["ends"]) if texts else np.zeros(0, np.float64)
 
     def places(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the place of each code's text; NaN stays."""
         there = ~np.isnan(codes)
-        distinct, back = np.unique(codes[there], return_inverse=True)
+        distinct, back = _distinct(codes[there])
         out = np.full(codes.shape, np.nan)
         out[there] = self._count + back
-        self._held.append(distinct)
+        raw, ends = self._symbols.text_bytes(distinct)
+        self._raw.append(raw)
+        self._ends.append(self.nbytes + ends)
         self._count += distinct.size
+        self.nbytes += raw.size
         return out
 
     @property
     def texts(self) -> dict[str, Any]:
         """The texts that were given places so far, as they are written down."""
-        raw, ends = self._symbols.text_bytes(np.concatenate(self._held) if self._held else np.zeros(0, np.float64))
-        return {"bytes": raw, "ends": ends}
+        raw = np.concatenate([np.zeros(0, np.uint8), *self._raw])
+        return {"bytes": raw, "ends": np.concatenate([np.zeros(0, np.int64), *self._ends])}
 
     def codes(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the code of the text at each place; NaN stays."""
@@ -122,6 +127,14 @@ class Dictionary:
         for column in texts:
             out[:, column] = self.codes(out[:, column])
         return out
+
+
+def _distinct(codes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the distinct codes and the place of each code among them."""
+    if (codes[1:] > codes[:-1]).all():
+        return codes, np.arange(codes.size, dtype=np.int64)
+    distinct, back = np.unique(codes, return_inverse=True)
+    return distinct, back.astype(np.int64)
 
 
 def listed(texts: Mapping[str, Any]) -> list[str]:

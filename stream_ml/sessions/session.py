@@ -18,6 +18,7 @@ from stream_ml.schema.symbols import Symbols
 from stream_ml.schema.verdict import Bad
 from stream_ml.scorer.machine import Scorer
 from stream_ml.sessions import journal
+from stream_ml.sessions.cut import SLICE
 from stream_ml.sessions.encode import Encoder
 from stream_ml.sessions.inline import Inline
 from stream_ml.sessions.merge import merge
@@ -223,12 +224,23 @@ class Session:
 
     # --- snapshots ----------------------------------------------------------------------------------------------------
 
-    def segment(self) -> Iterator[bytes]:
-        """Gather what changed since the last call, and return it as blobs to store, the manifest last.
+    def segment(self, slice_bytes: int = SLICE) -> Iterator[bytes]:
+        """Begin a snapshot of what changed since the last one, and return it as blobs to store, the manifest last.
 
-        Everything is gathered before this returns; packing happens as the blobs are taken, so that turns may go on.
+        Each blob is packed as it is taken; turns may be fed in between, and the snapshot is still of the state as it
+        stands now.
+
+        Parameters
+        ----------
+        slice_bytes
+            Bytes of rows that are packed into one blob, before compression: how long taking one may pause the turns.
+
+        Raises
+        ------
+        UsageError
+            When the snapshot before was not taken to its end.
         """
-        return self._snapshots.gather(self.state, self._small())
+        return self._snapshots.begin(self.state, self._small(), slice_bytes)
 
     def _small(self) -> dict[str, Any]:
         return {

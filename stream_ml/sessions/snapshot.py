@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import msgspec
 import xxhash
 
-from stream_ml.errors import CorruptError, FormatError
+from stream_ml.errors import CorruptError, FormatError, UsageError
 from stream_ml.sessions.codec import FORMAT, encode, restore, seal
 from stream_ml.sessions.state import State
 
@@ -68,32 +69,40 @@ class Snapshots:
         self._checks: list[int] = []
         self._base_bytes = 0
         self._since = 0
+        self._under_way = False
 
-    def gather(self, state: State, small: dict[str, Any]) -> Iterator[bytes]:
-        """Gather a snapshot now; the iterator compresses it blob by blob and yields the manifest last.
+    def begin(self, state: State, small: dict[str, Any], slice_bytes: int) -> Iterator[bytes]:
+        """Begin a snapshot of the state as it stands; the iterator packs it blob by blob and yields the manifest last.
 
-        Everything is encoded before this returns, so that turns may go on while the iterator is drawn.
+        Turns may go on while the iterator is drawn.
+
+        Raises
+        ------
+        UsageError
+            When the one before was not drawn to its end.
         """
+        if self._under_way:
+            cause = "a snapshot is under way"
+            raise UsageError(cause, "Take every blob of it before the next one")
+        self._under_way = True
         everything = not self._checks or self._since > self._base_bytes
-        parts = [encode(part) for part in state.parts(everything=everything)]
-        parts.append(encode({"part": "small", **small}))
-        state.clear_marks()
+        cut = state.cut(everything=everything, slice_bytes=slice_bytes)
         if everything:
             self._checks, self._base_bytes, self._since = [], 0, 0
-        return self._pack(parts, small["number"], everything=everything)
+        last = encode({"part": "small", **small})
+        return self._named(chain(cut.parts(), map(seal, [last])), small["number"], everything=everything)
 
-    def _pack(self, parts: list[bytes], entry: int, *, everything: bool) -> Iterator[bytes]:
-        fresh = len(parts)
-        parts.reverse()
-        while parts:
-            blob = seal(parts.pop())
+    def _named(self, blobs: Iterable[bytes], entry: int, *, everything: bool) -> Iterator[bytes]:
+        before = len(self._checks)
+        for blob in blobs:
             self._checks.append(xxhash.xxh64_intdigest(blob))
             if everything:
                 self._base_bytes += len(blob)
             else:
                 self._since += len(blob)
             yield blob
-        body = msgspec.msgpack.encode([FORMAT, entry, self._checks, fresh])
+        body = msgspec.msgpack.encode([FORMAT, entry, self._checks, len(self._checks) - before])
+        self._under_way = False
         yield body + xxhash.xxh64_digest(body)
 
     def read(self, manifest: Manifest, blobs: Iterable[bytes]) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -15,12 +15,11 @@ from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import Origin, Scorer
 from stream_ml.scorer.store import RING_COLUMNS
 from stream_ml.sessions.codec import Dictionary
-from stream_ml.sessions.values import words
+from stream_ml.sessions.cut import ROWS, Cut
+from stream_ml.sessions.parts import Part, packed_words, rows_of
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
-#: Rows of one key space in one part.
-SLICE = 50_000
 
 
 class State:
@@ -41,77 +40,27 @@ class State:
 
     # --- out --------------------------------------------------------------------------------------------------------
 
-    def parts(self, *, everything: bool) -> Iterator[dict[str, Any]]:
-        """Yield parts with all rows, or with those that changed since :meth:`clear_marks`."""
-        for i, space in enumerate(self._scorer.features.spaces):
-            rows = space.live() if everything else space.changed()
-            for start in range(0, rows.size, SLICE):
-                yield self._space_part(i, rows[start : start + SLICE])
-        for i, table in enumerate(self._scorer.features.tables):
-            rows = table.live() if everything else table.changed()
-            for start in range(0, rows.size, SLICE):
-                yield self._table_part(i, rows[start : start + SLICE])
-        seqs = self._ring_rows(everything=everything)
-        for start in range(0, seqs.size, SLICE):
-            yield self._ring_part(seqs[start : start + SLICE])
+    def parts(self) -> Iterator[dict[str, Any]]:
+        """Yield parts with all rows as they stand; no mark changes."""
+        for rows in rows_of(self._scorer):
+            live = rows.live()
+            for start in range(0, live.size, ROWS):
+                part, some = Part(rows.head, self._symbols), live[start : start + ROWS]
+                part.add(rows.columns(part.texts, some), some.size)
+                yield part.whole()
         yield self._join_part()
 
-    def clear_marks(self) -> None:
-        """Call everything clean: a snapshot holds it."""
+    def cut(self, *, everything: bool, slice_bytes: int) -> Cut:
+        """Begin a snapshot of all rows, or of those that changed since the last one began."""
+        rows = rows_of(self._scorer)
+        return Cut(rows, self._symbols, self._join_part(), everything=everything, slice_bytes=slice_bytes)
+
+    def _clear_marks(self) -> None:
         for space in self._scorer.features.spaces:
             space.clear_marks()
         for table in self._scorer.features.tables:
             table.clear_marks()
         self._scorer.store.ring[:, R_DIRTY] = 0
-
-    def _space_part(self, i: int, rows: I8) -> dict[str, Any]:
-        space = self._scorer.features.spaces[i]
-        texts = Dictionary(self._symbols)
-        key_words, fixed, packed, sizes = space.pack(rows, self._scorer.marks())
-        return {
-            "part": "space", "i": i,
-            "keys": texts.pack(key_words, _which(space.spec.texts)),
-            "fixed": texts.pack(fixed, tuple(space.texts)),
-            "packed": packed, "sizes": sizes, "texts": texts.texts,
-        }  # fmt: skip
-
-    def _table_part(self, i: int, rows: I8) -> dict[str, Any]:
-        table = self._scorer.features.tables[i]
-        texts = Dictionary(self._symbols)
-        keys, values = table.pack(rows)
-        return {
-            "part": "table", "i": i,
-            "keys": texts.pack(keys, _which(table.spec.key_texts)),
-            "values": texts.pack(values, _which(table.spec.column_texts)), "texts": texts.texts,
-        }  # fmt: skip
-
-    def _ring_rows(self, *, everything: bool) -> I8:
-        store = self._scorer.store
-        seqs = np.arange(int(store.scalars[operations.TAIL]), int(store.scalars[operations.HEAD]), dtype=np.int64)
-        if everything:
-            return seqs
-        dirty: I8 = seqs[store.ring[seqs & (store.ring.shape[0] - 1), R_DIRTY] != 0]
-        return dirty
-
-    def _ring_part(self, seqs: I8) -> dict[str, Any]:
-        store = self._scorer.store
-        texts = Dictionary(self._symbols)
-        ring = store.ring[seqs & (store.ring.shape[0] - 1)]
-        waits = ring[:, R_STATE] == WAITING
-        slots = ring[waits, R_SLOT]
-        return {
-            "part": "ring",
-            "seqs": seqs,
-            "words": self._pack_words(texts, ring[:, R_WORD], text=self._id_text),
-            "on": self._pack_words(texts, ring[:, R_ON], text=self._on_text),
-            "received": ring[:, R_RECEIVED],
-            "state": ring[:, R_STATE],
-            "kept": texts.pack(store.kept[slots], self._scorer.spec.slot_texts),
-            "texts": texts.texts,
-        }  # fmt: skip
-
-    def _pack_words(self, texts: Dictionary, column: I8, *, text: bool) -> NDArray[Any]:
-        return texts.places(words(column)) if text else np.ascontiguousarray(column)
 
     def _unpack_words(self, texts: Dictionary, column: NDArray[Any], *, text: bool) -> I8:
         return np.ascontiguousarray(texts.codes(column)).view(np.int64) if text else column
@@ -131,12 +80,12 @@ class State:
             "counters": store.counters.copy(),
             "newest": store.streams[:, operations.S_NEWEST].copy(),
             "delayed": int(delayed.size),
-            "label_words": self._pack_words(
+            "label_words": packed_words(
                 texts, store.labels[labels, L_WORD], text=self._id_text if not self._on_mode() else self._on_text
             ),
             "labels": store.labels[labels],
             "label_values": texts.pack(store.label_values[labels], self._label_texts),
-            "origins": [[one.topic, one.offset, one.received, one.raw] for one in origins],
+            "origins": origins,
             "seen": {str(number): list(seen.items()) for number, seen in self._scorer.intake.seen.items()},
             "texts": texts.texts,
         }
@@ -174,7 +123,7 @@ class State:
         if last is not None:
             self._load_join(last)
             self._load_ring(rings, int(last["scalars"][1]), int(last["scalars"][0]))
-        self.clear_marks()
+        self._clear_marks()
 
     def _load_join(self, part: dict[str, Any]) -> None:
         store, scorer = self._scorer.store, self._scorer

@@ -23,7 +23,7 @@ from stream_ml.testing.structure import structure
 
 def records(session: Session) -> dict[str, Any]:
     """Return the state of a session as dicts, lists, texts and numbers; None is missing."""
-    parts = list(session.state.parts(everything=True))
+    parts = list(session.state.parts())
     spaces = session.scorer.features.spaces
     specs = session.plan.scorer.features.tables
     last = next(part for part in parts if part["part"] == "join")

@@ -73,7 +73,7 @@ def test_tidy_keeps_two_generations_and_never_drops_the_last_entry(store: Store)
     for number in range(1, 1_301):
         store.commit(turn(number))
     for number in range(1, 7):
-        store.keep_segment(number, bytes(1_000))
+        store.keep_segments(number, [bytes(1_000)])
     store.publish(generation(1, 100, 1))
     list(store.tidy())
     assert store.journal_span() == range(101, 1_301)
@@ -105,7 +105,7 @@ def test_pipelines_of_one_file_do_not_meet(store: Store, tmp_path: Path) -> None
     store.commit(turn(1))
     assert not other.journal_span()
     other.commit(turn(1))
-    other.keep_segment(1, b"other")
+    other.keep_segments(1, [b"other"])
     assert store.last_segment() == 0
     other.close()
 

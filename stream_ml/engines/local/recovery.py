@@ -166,7 +166,7 @@ def _fresh(pipeline: Pipeline, store: Store, start_from: Path | None, drained: E
     position = max(position, answered)
     entry = session.number
     for number, blob in enumerate(segments, 1):
-        store.keep_segment(number, blob)
+        store.keep_segments(number, [blob])
     turn = session.feed([nothing(position, position, now_ms())])
     with failures(store.path), transaction(store.connection):
         store.drop_journal()

@@ -62,7 +62,7 @@ class Commit:
 class Store:
     """The file as the worker of one pipeline sees it.
 
-    `commit` is one turn; `keep_segment` and `publish` are transactions of their own; `tidy` runs between turns.
+    `commit` is one turn; `keep_segments` and `publish` are transactions of their own; `tidy` runs between turns.
     """
 
     def __init__(self, path: Path, pipeline: str, durable: Durable, busy_ms: int) -> None:
@@ -210,12 +210,12 @@ class Store:
                 ).get
             )
 
-    def keep_segment(self, number: int, data: bytes) -> None:
-        """Store one segment, in a transaction of its own."""
+    def keep_segments(self, first: int, blobs: Sequence[bytes]) -> None:
+        """Store segments, numbered from `first` on, in a transaction of their own."""
         with failures(self.path), transaction(self.connection):
-            self.connection.execute(
+            self.connection.executemany(
                 "INSERT OR REPLACE INTO segments (pipeline, number, data) VALUES (?, ?, ?)",
-                (self.pipeline, number, data),
+                [(self.pipeline, number, blob) for number, blob in enumerate(blobs, first)],
             )
 
     def publish(self, generation: Generation) -> None:

@@ -28,6 +28,9 @@ def run_on_kafka(typed: RunCommand, settings: Settings, servers: str, *, as_json
     UsageError
         If aiokafka is not installed, or an option does not go with Kafka.
     """
+    if typed.drain:
+        cause = "--drain does not go with Kafka"
+        raise UsageError(cause, "Start the changed pipeline under another name; it reads its topics from the start")
     if typed.start_from is not None:
         cause = "--start-from does not go with Kafka"
         raise UsageError(cause, "A state saved by replay starts a SQLite file; on Kafka begin at the topics' start")

@@ -47,6 +47,7 @@ class LinearModel:
         steps = np.array([*plan.steps, *plan.terms], dtype=np.int64).reshape(-1, 4)
         self._plan = (steps, self._links, plan.settings)
         self._encoded = sum(block.last - block.first for _, block in plan.blocks)
+        self._said = (np.zeros(0, np.uint8), np.zeros(0, np.int64))
         self._selects = any(step[0] == linear.REQUIRE for step in plan.steps)
         self._put(learned(plan, inputs))
 
@@ -126,6 +127,92 @@ class LinearModel:
             raise CorruptError(cause, "Restore an older snapshot")
         self._put(Learned(values, float(state["intercept"]), int(state["taken"]), links, categories, rows))
 
+    def serving(self) -> dict[str, NDArray[Any]]:
+        """Return scalers, weights and the names of the categories as arrays; what only lessons need is left out."""
+        values, head, _, _, _, _ = self._state
+        of, categories, rows = self._slots()
+        raw, ends = self._say()
+        return {
+            "plan": self._named_plan(),
+            "values": values.copy(),
+            "intercept": head.copy(),
+            "links": of.astype(np.int16),
+            "numbers": np.where(self._text_slots(of), 0, categories),
+            "texts": raw,
+            "ends": ends,
+            "weights": rows[:, 0].copy(),
+        }
+
+    def serve(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Predict from now on with these weights.
+
+        Raises
+        ------
+        CorruptError
+            They belong to another estimator or other inputs.
+        """
+        if "plan" not in arrays or not np.array_equal(arrays["plan"], self._named_plan()):
+            cause = "the model version belongs to other features or another estimator"
+            raise CorruptError(cause, "Run learner and scorers from one file")
+        if not self._begins(arrays):
+            nothing = Learned(arrays["values"].copy(), 0.0, 0, [], [], np.zeros((0, TERM)))
+            self._put(nothing)
+        self._append(arrays)
+        values, head, _, slots, _, _ = self._state
+        values[:] = arrays["values"]
+        head[:] = arrays["intercept"]
+        slots[: arrays["weights"].size, 0] = arrays["weights"]
+
+    def _named_plan(self) -> NDArray[np.uint8]:
+        return np.frombuffer("\n".join(self._signature).encode(), np.uint8)
+
+    def _text_slots(self, of: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which slots, by their links, are of texts."""
+        found: NDArray[np.bool_] = self._is_text()[of]
+        return found
+
+    def _say(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return the texts of the slots that have one: UTF-8 one after the other, and where each ends."""
+        of, categories, _ = self._slots()
+        raw, ends = self._said
+        codes = categories[self._text_slots(of)][ends.size :]
+        if codes.size:
+            fresh = [(text or "").encode("utf-8", "surrogatepass") for text in self._texts.text(codes.astype(float))]
+            stops = np.cumsum([len(text) for text in fresh], dtype=np.int64)
+            self._said = (
+                np.concatenate([raw, np.frombuffer(b"".join(fresh), np.uint8)]),
+                np.concatenate([ends, stops + raw.size]),
+            )
+        return self._said
+
+    def _begins(self, arrays: Mapping[str, NDArray[Any]]) -> bool:
+        """Return whether this model's slots are the first ones of a version's."""
+        of, categories, _ = self._slots()
+        raw, ends = self._say()
+        numbers = np.where(self._text_slots(of), 0, categories)
+        pairs = ((of, "links"), (numbers, "numbers"), (ends, "ends"), (raw, "texts"))
+        return all(np.array_equal(mine, arrays[name][: mine.size]) for mine, name in pairs)
+
+    def _append(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Make the slots of a version's that this model does not have yet."""
+        have = int(self._state[2][linear.SLOTS])
+        of = arrays["links"][have:].astype(np.int64)
+        if not of.size:
+            return
+        while len(self._state[3]) < arrays["links"].size + self._encoded:
+            self._grow()
+        categories = arrays["numbers"][have:].astype(np.int64)
+        known = self._said[1].size
+        raw, stops = arrays["texts"].tobytes(), arrays["ends"].tolist()
+        starts = [0, *stops]
+        texts = [
+            raw[a:b].decode("utf-8", "surrogatepass") for a, b in zip(starts[known:], stops[known:], strict=False)
+        ]
+        if texts:
+            categories[self._text_slots(of)] = self._texts.code(texts).astype(np.int64)
+        linear.insert(self._links, self._state, of, categories)
+        self._said = (arrays["texts"].copy(), arrays["ends"].copy())
+
     def _kind(self, link: int) -> str:
         return self._inputs[int(self._links[link, 1])].kind
 
@@ -140,6 +227,7 @@ class LinearModel:
 
     def _put(self, state: Learned) -> None:
         """Make the arrays from named state; categories get this engine's symbol codes."""
+        self._said = (np.zeros(0, np.uint8), np.zeros(0, np.int64))
         n = len(state.links)
         capacity = FIRST_CAPACITY
         while capacity < n + self._encoded:

@@ -131,6 +131,23 @@ class RiverModel:
             raise CorruptError(cause, "Start with the file it was saved from, or reset the model")
         self._estimator = loaded
 
+    def serving(self) -> dict[str, NDArray[Any]]:
+        """Return the model as the bytes of one array."""
+        return {"pickle": np.frombuffer(dumps(self._estimator), np.uint8)}
+
+    def serve(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Replace the model by one that `serving` gave.
+
+        Raises
+        ------
+        CorruptError
+            Its bytes name what no river model needs, or there are none.
+        """
+        if "pickle" not in arrays:
+            cause = "the version is of a compiled model and this one runs in river"
+            raise CorruptError(cause, "Run learner and scorers from one file")
+        self.load({"kind": KIND, "format": FORMAT, "pickle": arrays["pickle"].tobytes()})
+
     def _targets(self, tape: Tape) -> list[Any]:
         """Return the target of each operation as river is given it; None where there is none."""
         known = (tape.learn == 1) & ~np.isnan(tape.y)

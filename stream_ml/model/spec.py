@@ -112,5 +112,11 @@ class Model(Protocol):
     def load(self, state: Mapping[str, Any]) -> None:
         """Replace the state by a saved one; the model must have been built from the same estimator and inputs."""
 
+    def serving(self) -> dict[str, NDArray[Any]]:
+        """Return what predictions need as named arrays; texts, never codes. What is appended is appended at the end."""
+
+    def serve(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Predict from now on as the model did whose `serving` gave these arrays; it must not learn any more."""
+
     def codes(self) -> NDArray[np.int64]:
         """Return the symbol codes that the state holds."""

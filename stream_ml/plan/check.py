@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from stream_ml.features.space import words_of
 from stream_ml.features.spec import OUTCOMES, Window
 from stream_ml.kernels import algebra
-from stream_ml.language.expr import Column
 from stream_ml.language.kinds import kind
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.language.specs import TableSpec, spec_of
@@ -17,6 +16,7 @@ from stream_ml.model.build import build
 from stream_ml.plan.bundle import Plan, compile_plan
 from stream_ml.plan.compile import Compiler
 from stream_ml.plan.missing import may_be_missing
+from stream_ml.plan.partitions import one_partition
 from stream_ml.plan.refusals import error_of, model_findings
 from stream_ml.schema.decoder import Decoder
 from stream_ml.schema.symbols import Symbols
@@ -89,7 +89,7 @@ class Report:
     pending
         Bytes of an event that waits for its label, the budget, and what a rate needs.
     one_partition
-        Features that need every event in one partition, and what they are kept by.
+        Features (and a label) that need every record in one partition, and why.
     warnings
         What is allowed but worth knowing: place, cause, cure.
     """
@@ -144,7 +144,7 @@ def report(pipeline: Pipeline, rate: float | None = None) -> Report:
         model=_parts(plan),
         kept=tuple(_kept(pipeline, plan.scorer)),
         pending=pending,
-        one_partition=_one_partition(pipeline),
+        one_partition=one_partition(pipeline),
         warnings=tuple(_warnings(pipeline, plan, pending)),
     )
 
@@ -229,20 +229,6 @@ def _pending(spec: ScorerSpec, rate: float | None) -> dict[str, int]:
     if rate is not None:
         events = round(rate * spec.join.wait_ms / 1000)
         found |= {"events_at_rate": events, "bytes_at_rate": events * each}
-    return found
-
-
-def _one_partition(pipeline: Pipeline) -> dict[str, str]:
-    """Return the features whose keys do not hold the event's own."""
-    key = set(spec_of(pipeline.event).key)  # type: ignore[union-attr]  # an Event
-    found: dict[str, str] = {}
-    for name, expr in pipeline.features.served.items():
-        for window in windows(expr):
-            _, _, by, at, *_ = window.args
-            names = {part.args[1] for part in as_tuple(by) if isinstance(part, Column)}
-            if not key or not key <= names:
-                reads = f", read by {at!r}" if at is not None else ""
-                found.setdefault(name, f"kept by {by!r}{reads}")
     return found
 
 

@@ -14,6 +14,8 @@ from stream_ml.sessions.forms import Form, Hole
 
 #: Raw bytes of a dead letter that are kept.
 RAW = 64 * 1024
+#: A version in a column: the number of its lineage times this, and its count of examples.
+EACH_LINEAGE = 1 << 40
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -50,12 +52,21 @@ class Event:
 
 
 class Encoder:
-    """The shapes of one pipeline's predictions and examples."""
+    """The shapes of one pipeline's predictions and examples.
+
+    Parameters
+    ----------
+    lineages
+        Lines of models in the order in which they were taken up.
+    shared
+        Whether models come from elsewhere, so that records of one batch may name several lines of models.
+    """
 
     def __init__(
-        self, task: str, served: Sequence[Field], carry: Sequence[Field], slices: Sequence[Field], lineage: str
-    ) -> None:
-        self.lineage = lineage
+        self, task: str, served: Sequence[Field], carry: Sequence[Field], slices: Sequence[Field],
+        lineages: list[str], *, shared: bool = False,
+    ) -> None:  # fmt: skip
+        self.lineages, self.shared = lineages, shared
         self._task, self._served, self._slices = task, served, slices
         answer = {"binary": {"score"}, "anomaly": {"score"}, "multiclass": {"probabilities"}}.get(task, set())
         left_out = {"id", "key", "at", *answer, *(() if task == "features" else ("prediction",))}
@@ -65,12 +76,13 @@ class Encoder:
     def predictions(self, event: Event, target: str, *, features: bool) -> Form:
         """Return the shape of predictions.
 
-        Columns to be given: the offset, the id, multi-class probabilities, what is carried, whether it is late.
+        Columns to be given: the offset, the id, multi-class probabilities, where models come from elsewhere the version
+        (lineage, count), what is carried, whether it is late.
         """
         own, members = event.own, self._named(event)
         members[:0] = [("prediction_id", Hole("word", before=event.place))]
         members += [("at", Hole("time", own + AT)), *self._answer(own, target)]
-        members += [("version", [self.lineage, Hole("int", own + VERSION)])]
+        members += [("version", self._version(own))]
         if features and self._served:
             members += [("features", _object(self._served, event.served))]
         members += [(field.name, Hole(field.kind)) for field in self.carry]
@@ -79,7 +91,8 @@ class Encoder:
     def examples(self, event: Event, target: str | None, *, features: bool) -> Form:
         """Return the shape of examples.
 
-        Columns to be given: the id, when the outcome was known, with a target its fate, target and weight.
+        Columns to be given: the id, when the outcome was known, with a target its fate, target and weight, where models
+        come from elsewhere the version (lineage, count).
         """
         own, kind = event.own, "float" if target is None else target
         answered = {"binary": "bool", "anomaly": "bool", "multiclass": kind}.get(self._task, "float")
@@ -93,10 +106,13 @@ class Encoder:
             ("weight", Hole("float")),
             ("prediction", Hole(answered, own + PREDICTED)),
             ("score", Hole("float", own + SCORE)),
-            ("version", [self.lineage, Hole("int", own + VERSION)]),
+            ("version", self._version(own)),
             ("features", _object(self._served, event.served) if features and self._served else None),
             ("slices", _object(self._slices, event.slices)),
         ])  # fmt: skip
+
+    def _version(self, own: int) -> list[Any]:
+        return [Hole("text"), Hole("word")] if self.shared else [self.lineages[0], Hole("int", own + VERSION)]
 
     def _named(self, event: Event) -> list[tuple[str, Any]]:
         """Return the members that say which event it is."""

@@ -13,6 +13,7 @@ from stream_ml.model.spec import Answers, Tape
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import Batch, Scorer
 from stream_ml.scorer.store import ASKED, PREDICTED, SCORE
+from stream_ml.sessions.journal import Served
 from stream_ml.sessions.values import values
 
 F8 = NDArray[np.float64]
@@ -60,6 +61,11 @@ class Inline:
         self.slices = [place[one.register] for one in spec.slices]
         self.keys = [place[one.register] for one in spec.keys]
 
+    @property
+    def version(self) -> tuple[str, int]:
+        """Lineage and count of examples of the model that answers."""
+        return self.learner.spec.lineage, self.learner.count
+
     def run(self, batch: Batch) -> Scored:
         """Score the asked events, learn from the outcomes, in the order of the operations."""
         asked = batch.events[batch.asked]
@@ -77,9 +83,15 @@ class Inline:
         self._decide(scored, answers, mine)
         self._keep(batch, scored)
         if answers.errors:
-            self._fail(batch, scored, answers, tape)
+            place = np.cumsum(tape.learn == 0) - 1
+            told = {int(place[at]): message for at, message in answers.errors if not tape.learn[at]}
+            self._fail(batch, scored, told)
         self._watch(batch, scored)
         return scored
+
+    def take(self) -> Served | None:
+        """Return what a turn's journal entry must hold of its answers: nothing, for they can be worked out again."""
+        return None
 
     def _tape(self, batch: Batch, asked: I8, *, at_once: bool) -> Tape:
         """Return predictions and lessons in the order of the operations; at once: each event's lesson after it."""
@@ -121,10 +133,11 @@ class Inline:
         served[0], served[1], served[2] = scored.score, scored.predicted, scored.counts
         moves.put(served, slots, store.kept, store.own + SCORE)
 
-    def _fail(self, batch: Batch, scored: Scored, answers: Answers, tape: Tape) -> None:
-        """Take back the answers on which the model raised: those events are as if nobody had asked."""
-        place = np.cumsum(tape.learn == 0) - 1
-        told = {int(place[at]): message for at, message in answers.errors if not tape.learn[at]}
+    def _fail(self, batch: Batch, scored: Scored, told: dict[int, str]) -> None:
+        """Take back the answers on which the model raised: those events are as if nobody had asked.
+
+        `told` are the messages, by the event's place among those answered.
+        """
         if not told:
             return
         good = np.ones(scored.events.size, np.bool_)

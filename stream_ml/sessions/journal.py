@@ -12,7 +12,7 @@ import xxhash
 from stream_ml.errors import CorruptError, FormatError
 from stream_ml.schema.records import Out, Run
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _CHECK = 8
 #: Characters of the plan's digest in an entry.
 PLAN: Final = 16
@@ -31,7 +31,53 @@ class Fed(msgspec.Struct, frozen=True, array_like=True):
     check: int
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Served(msgspec.Struct, frozen=True, array_like=True):
+    """Predictions of a turn as they were served, where the model that made them lives elsewhere.
+
+    Parameters
+    ----------
+    lineage, count
+        The model version that answered.
+    scores
+        float64, little-endian, of each event that was asked, in order.
+    choices
+        Multi-class: what each event was told beside its score.
+    failed
+        (event, message) where the model raised; events are numbered from 0 in the order of `scores`.
+    """
+
+    lineage: str
+    count: int
+    scores: bytes
+    choices: Choices | None = None
+    failed: tuple[tuple[int, str], ...] = ()
+
+
+class Choices(msgspec.Struct, frozen=True, array_like=True):
+    """Multi-class answers.
+
+    Parameters
+    ----------
+    classes
+        Distinct classes: texts, numbers or truths.
+    orders
+        Distinct sequences of classes (their places) in which probabilities were told.
+    labels
+        int32 of each event: place of its predicted class, -1 for none.
+    which
+        int32 of each event: its sequence.
+    chances
+        float64 of all events' probabilities, one event's after the other.
+    """
+
+    classes: tuple[str | int | float | bool | None, ...]
+    orders: tuple[tuple[int, ...], ...]
+    labels: bytes
+    which: bytes
+    chances: bytes
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """One turn.
 
     Parameters
@@ -49,17 +95,20 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         xxh64 of the turn's outputs.
     plan
         The beginning of the digest of the plan that carried the turn out.
+    served
+        What the model answered and which version of it, None where the task learns for itself. Since format 2.
     drained
         Whether the pipeline ends here, so that another plan may begin where the runs end, with a fresh state.
     """
 
-    format: int
+    format: int = FORMAT
     number: int
     fed: tuple[Fed, ...]
-    tick: int | None
-    skipped: tuple[tuple[str, int], ...]
+    tick: int | None = None
+    skipped: tuple[tuple[str, int], ...] = ()
     digest: int
     plan: str
+    served: Served | None = None
     drained: bool = False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +18,10 @@ from stream_ml.scorer.intake import Taken
 from stream_ml.scorer.machine import Batch, Origin, Scorer
 from stream_ml.scorer.spec import Field
 from stream_ml.scorer.store import VERSION
-from stream_ml.sessions.encode import RAW, Encoder, Event, encode
+from stream_ml.sessions.encode import EACH_LINEAGE, Encoder, Event, encode
 from stream_ml.sessions.forms import Form, Sheet
 from stream_ml.sessions.inline import Inline, Scored
+from stream_ml.sessions.reports import dead_letter, drift_alarm, metric_record
 from stream_ml.sessions.values import words
 
 F8 = NDArray[np.float64]
@@ -37,7 +37,9 @@ class Outputs:
     Order of calls: :meth:`refused` and :meth:`batch` as they come, then :meth:`take`.
     """
 
-    def __init__(self, name: str, inline: Inline, encoder: Encoder, *, features: bool, store_features: bool) -> None:
+    def __init__(
+        self, name: str, inline: Inline, encoder: Encoder, *, features: bool, store_features: bool, partition: int = 0
+    ) -> None:
         self._name, self._inline, self._encoder = name, inline, encoder
         self._scorer: Scorer = inline.scorer
         self._symbols: Symbols = inline.scorer.symbols
@@ -47,7 +49,7 @@ class Outputs:
         self._dead: list[tuple[tuple[int, int], bytes]] = []
         self.dead: dict[str, int] = {}
         self.alarms = 0
-        self.partition = 0
+        self.partition = partition
 
     def take(self) -> tuple[Out, ...]:
         """Return what was collected, and begin anew; dead letters stand in the order of the records."""
@@ -72,18 +74,7 @@ class Outputs:
     def bury(self, order: tuple[int, int], origin: Origin, reason: Reason, path: str, message: str) -> None:
         """Write a dead letter; `order` is its place among those of the turn."""
         self.dead[reason.value] = self.dead.get(reason.value, 0) + 1
-        letter = {
-            "topic": origin.topic,
-            "partition": self.partition,
-            "offset": origin.offset,
-            "received": origin.received,
-            "reason": reason.value,
-            "path": path,
-            "message": message,
-            "raw": base64.b64encode(origin.raw[:RAW]).decode(),
-            "size": len(origin.raw),
-        }
-        self._dead.append((order, encode(letter)))
+        self._dead.append((order, dead_letter(origin, self.partition, reason, path, message)))
 
     # --- a batch ----------------------------------------------------------------------------------------------------
 
@@ -134,6 +125,7 @@ class Outputs:
         if self._inline.learner.spec.task == "multiclass":
             chances = scored.probabilities or [{}] * at.size
             given.append([{str(key): chance for key, chance in one.items()} for one in chances])
+        given += self._version(ops[at, operations.OP_SLOT])
         given += [self._event_column(batch, one, source, at) for one in self._encoder.carry]
         given.append((ops[at, operations.OP_LATE] != 0).astype(np.int64))
         self._fill("predictions", self._forms[0], batch, at, given)
@@ -152,8 +144,18 @@ class Outputs:
         word = ring[ops[at, operations.OP_SEQ] & (ring.shape[0] - 1), R_WORD]
         given: list[Any] = [word if self._spec.id is None else words(word), ops[at, operations.OP_MOMENT]]
         if self._spec.target is not None:
-            given.append(ops[at, operations.OP_FATE])
-        self._fill("examples", self._forms[1], batch, at, [*given, scored.target, scored.weight])
+            at_once = ops[at, operations.OP] == operations.OP_EVENT
+            given.append(np.where(at_once, operations.BY_NONE, ops[at, operations.OP_FATE]))
+        given += [scored.target, scored.weight, *self._version(ops[at, operations.OP_SLOT])]
+        self._fill("examples", self._forms[1], batch, at, given)
+
+    def _version(self, slots: I8) -> list[Any]:
+        """Return lineage and count of the model that answered each, where they cannot stand in the shape."""
+        if not self._encoder.shared:
+            return []
+        marks = self._scorer.store.kept[slots, self._scorer.store.own + VERSION].astype(np.int64)
+        codes = self._symbols.code(self._encoder.lineages)
+        return [codes[marks // EACH_LINEAGE], marks % EACH_LINEAGE]
 
     def _fill(self, kind: str, form: Form, batch: Batch, at: I8, given: list[Any]) -> None:
         slots = (self._scorer.store.kept, batch.ops[at, operations.OP_SLOT])
@@ -174,26 +176,18 @@ class Outputs:
             self._write("metrics", self.metric(one, moment))
 
     def _drift(self, batch: Batch, scored: Scored, drift: Drift, detector: int) -> dict[str, Any]:
-        declared = self._inline.learner.spec.monitor.detectors[detector]
         at = scored.examples[drift.index]
         kept = self._scorer.store.kept[batch.ops[at, operations.OP_SLOT]]
-        return {
-            "what": "error",
-            "detector": repr(declared),
-            "since": scored.watched.before + drift.index + 1 - drift.kept,
-            "at": int(batch.ops[at, operations.OP_MOMENT]),
-            "from": drift.mean_before,
-            "to": drift.mean_after,
-            "confidence": 1.0 - declared.delta,
-            "version": [self._encoder.lineage, int(kept[self._scorer.store.own + VERSION])],
-        }
+        version = (self._inline.learner.spec.lineage, int(kept[self._scorer.store.own + VERSION]))
+        moment = int(batch.ops[at, operations.OP_MOMENT])
+        return drift_alarm(self._inline.learner, scored.watched, detector, drift, moment, version)
 
     def left(self, count: int, moment: int, version: int) -> None:
         """Write the alarm that so many events or labels still waited when the pipeline was drained."""
         self.alarms += 1
         alarm = {
             "what": "pending", "detector": "drain", "since": None, "at": moment, "from": None, "to": count,
-            "confidence": None, "version": [self._encoder.lineage, version],
+            "confidence": None, "version": [self._inline.version[0], version],
         }  # fmt: skip
         self._write("alarms", alarm)
 
@@ -206,20 +200,12 @@ class Outputs:
             "from": self._scorer.store.budget,
             "to": count,
             "confidence": None,
-            "version": [self._encoder.lineage, None],
+            "version": [self._inline.version[0], None],
         }
 
     def metric(self, one: Any, at_ms: int) -> dict[str, Any]:
         """Return a metric record."""
-        return {
-            "name": one.name,
-            "slice": self._inline.learner.groups.slice(one.group),
-            "window": one.window,
-            "value": one.value,
-            "n": one.n,
-            "at": at_ms,
-            "version": [self._encoder.lineage, one.count],
-        }
+        return metric_record(self._inline.learner, one, at_ms)
 
 
 def record_origin(taken: Taken, record: int) -> Origin:

@@ -2,59 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
-from stream_ml.errors import CorruptError, Reason, UsageError
+from stream_ml.errors import Reason, UsageError
 from stream_ml.kernels import operations
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.learner.machine import Learner
-from stream_ml.plan.bundle import Plan, compile_plan
+from stream_ml.plan.bundle import compile_plan
+from stream_ml.plan.partitions import require_features
 from stream_ml.schema.records import Fed, Out, Run
 from stream_ml.schema.symbols import Symbols
 from stream_ml.schema.verdict import Bad
 from stream_ml.scorer.machine import Scorer
 from stream_ml.sessions import journal
+from stream_ml.sessions.base import Journaled, Turn
 from stream_ml.sessions.cut import SLICE
 from stream_ml.sessions.encode import Encoder
 from stream_ml.sessions.inline import Inline
 from stream_ml.sessions.merge import merge
 from stream_ml.sessions.outputs import Outputs
+from stream_ml.sessions.remote import Remote
 from stream_ml.sessions.snapshot import Manifest, Snapshots, read_manifest
 from stream_ml.sessions.state import State
+from stream_ml.sessions.versions import ModelVersion
 
-RANKS = {"table": 0, "event": 1, "other": 1, "label": 2}
-CHANGED = (
-    "Finish with the old file first: `stream-ml run OLD.py --drain`. The changed one then begins where that ended,"
-    " with a fresh state"
-)
+Learning = Literal["inline", "shared"]
 #: (source, offset) of a record.
 Place = tuple[str, int]
+RANKS = {"table": 0, "event": 1, "other": 1, "label": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one feed decided; an engine carries out all of it or none of it.
-
-    Parameters
-    ----------
-    out
-        Records by topic.
-    entry
-        The journal entry: what was fed, and what no log holds.
-    number
-        The entry's number, from 1 without gaps.
-    """
-
-    out: tuple[Out, ...]
-    entry: bytes
-    number: int
-
-
-class Session:
+class Session(Journaled):
     """Inputs in, decisions out.
 
     Order of calls: :meth:`feed` for each turn; :meth:`segment` now and then, between turns; :meth:`drain` where the
@@ -69,32 +51,46 @@ class Session:
     journaled
         Whether turns carry journal entries; replay needs none.
     partition
-        Of the events, in prediction ids and dead letters.
+        The partition of its topics that it reads.
+    learning
+        "inline": the model learns here. "shared": it learns elsewhere, from the examples of all partitions, and comes
+        as versions that :meth:`take_up` is given.
+
+    Raises
+    ------
+    UsageError
+        When the pipeline's model cannot be learned elsewhere.
     """
 
     def __init__(
-        self, pipeline: Pipeline, *, features: bool = False, journaled: bool = True, partition: int = 0
+        self,
+        pipeline: Pipeline,
+        *,
+        features: bool = False,
+        journaled: bool = True,
+        partition: int = 0,
+        learning: Learning = "inline",
     ) -> None:
-        self.plan: Plan = compile_plan(pipeline)
+        super().__init__(compile_plan(pipeline), journaled=journaled)
+        if learning == "shared":
+            require_features(pipeline)
         self.symbols = Symbols()
         self.scorer = Scorer(self.plan.scorer, self.symbols)
         self.learner = Learner(self.plan.learner, self.symbols)
-        self.inline = Inline(self.scorer, self.learner)
         spec, learned = self.plan.scorer, self.plan.learner
-        encoder = Encoder(learned.task, spec.served, spec.carry, spec.slices, learned.lineage)
+        shared = learning == "shared"
+        encoder = Encoder(learned.task, spec.served, spec.carry, spec.slices, [learned.lineage], shared=shared)
+        self.remote = Remote(self.scorer, self.learner, encoder.lineages) if shared else None
+        self.inline = self.remote or Inline(self.scorer, self.learner)
         self.outputs = Outputs(
-            self.plan.name, self.inline, encoder, features=features, store_features=self.plan.store_features
-        )
-        self.outputs.partition = partition
+            self.plan.name, self.inline, encoder, features=features, store_features=self.plan.store_features,
+            partition=partition,
+        )  # fmt: skip
         self.state = State(self.scorer, self.symbols)
-        self.number = 0
-        self.positions: dict[str, int] = {}
         self.asked = 0
         self.examples = 0
         self.no_target = 0
-        self.differences = 0
         self.drained = False
-        self._journaled = journaled
         self._snapshots = Snapshots()
         self._ranks = {stream.topic: RANKS[stream.role] for stream in reversed(spec.streams)}
 
@@ -118,6 +114,36 @@ class Session:
         """The moment (epoch ms) by which all that waits now has its label or none, None where nothing waits."""
         return self.scorer.store.last_deadline() if self.unresolved else None
 
+    @property
+    def version(self) -> tuple[str, int]:
+        """Lineage and count of examples of the model that answers."""
+        return self.inline.version
+
+    def take_up(self, version: ModelVersion, *, other_lineage: bool = False) -> bool:
+        """Answer with another version of the model from the next turn on.
+
+        Parameters
+        ----------
+        version
+            As a collector assembled it.
+        other_lineage
+            Whether it may begin another line of models.
+
+        Returns
+        -------
+        bool
+            False where it is older than the one at hand, or the same: it is left.
+
+        Raises
+        ------
+        UsageError
+            When the session learns for itself, or the version is of another lineage that was not allowed.
+        """
+        if self.remote is None:
+            cause = f"{self.plan.name!r} learns in this session, which takes up no model versions"
+            raise UsageError(cause, 'Make the session with learning="shared"')
+        return self.remote.take_up(version, other_lineage=other_lineage)
+
     # --- turns --------------------------------------------------------------------------------------------------------
 
     def feed(self, runs: Sequence[Run], tick: int | None = None, skipped: Sequence[Place] = ()) -> Turn:
@@ -140,10 +166,8 @@ class Session:
         self.learner.muted = any(source == journal.DEADLINES for source, _ in skipped)
         self.carry_out(fed, None if tick is None else max(tick, self.scorer.now))
         self.learner.muted = False
-        for run in runs:
-            self.positions[run.source] = run.end
         self.drained = False
-        turn = self._turn(runs, tick, skipped)
+        turn = self._turn(runs, self.outputs.take(), tick=tick, skipped=tuple(skipped), served=self.inline.take())
         if self.symbols.due():
             self.symbols.sweep(self._codes())
         return turn
@@ -162,19 +186,7 @@ class Session:
             for source, end in self.positions.items()
         ]
         self.drained = True
-        return self._turn(runs, None, ())
-
-    def _turn(self, runs: Sequence[Run], tick: int | None, skipped: Sequence[Place]) -> Turn:
-        out = self.outputs.take()
-        self.number += 1
-        if not self._journaled:
-            return Turn(out, b"", self.number)
-        plan = self.plan.digest[: journal.PLAN]
-        digest = journal.digest_of(out)
-        entry = journal.Entry(
-            journal.FORMAT, self.number, journal.fed_of(runs), tick, tuple(skipped), digest, plan, self.drained
-        )
-        return Turn(out, journal.write_entry(entry), self.number)
+        return self._turn(runs, self.outputs.take(), served=self.inline.take(), drained=True)
 
     def carry_out(self, fed: Fed, tick: int | None) -> None:
         """Carry out steps 2 and 3 of a turn on merged records."""
@@ -206,7 +218,7 @@ class Session:
             "dead": dict(sorted(self.outputs.dead.items())),
             "alarms": self.outputs.alarms,
             "pending": store.pending,
-            "version": [self.plan.learner.lineage, self.learner.count],
+            "version": list(self.version),
             "learn_errors": self.learner.learn_errors,
             "differences": self.differences,
             "now": self.scorer.now,
@@ -253,7 +265,8 @@ class Session:
             "no_target": self.no_target,
             "dead": dict(self.outputs.dead),
             "alarms": self.outputs.alarms,
-            "learner": self.learner.save(),
+            "learner": self.learner.save() if self.remote is None else None,
+            **({} if self.remote is None else {"version": self.version, "lineages": self.remote.lineages}),
         }
 
     @classmethod
@@ -270,10 +283,9 @@ class Session:
         session = cls(pipeline, **options)
         named = read_manifest(manifest)
         parts, small = session._snapshots.read(named, blobs)
-        if small["digest"] != session.plan.digest:
-            raise session._changed()
+        session._same_plan(small["digest"])
         session.state.load(parts)
-        session.learner.load(small["learner"])
+        session._resume(small)
         session.number, session.drained = small["number"], small.get("drained", False)
         session.positions = dict(small["positions"])
         session.asked, session.examples = small["asked"], small["examples"]
@@ -281,74 +293,27 @@ class Session:
         session.outputs.dead, session.outputs.alarms = dict(small["dead"]), small["alarms"]
         return session
 
-    @classmethod
-    def recover(
-        cls,
-        pipeline: Pipeline,
-        manifest: bytes | None,
-        blobs: Iterable[bytes],
-        entries: Iterable[bytes],
-        read: Callable[[journal.Fed], Run],
-        **options: Any,
-    ) -> Session:
-        """Return the session as it stood after the last journal entry.
+    def _resume(self, small: dict[str, Any]) -> None:
+        """Take over the learner, or the version that answered last."""
+        if (small["learner"] is None) != (self.remote is not None):
+            raise self._other_learning()
+        if self.remote is None:
+            self.learner.load(small["learner"])
+            return
+        self.remote.lineages[:] = small["lineages"]
+        self.remote.named((str(small["version"][0]), int(small["version"][1])))
 
-        Parameters
-        ----------
-        manifest, blobs
-            The newest snapshot, None where there is none.
-        entries
-            Journal entries in order; those that the snapshot holds already are left out. Without a snapshot the first
-            may be one that drained another plan: this one begins there.
-        read
-            Reads the records of a run again from its source.
-        options
-            As the session that stopped was made with.
+    def _feed_again(self, entry: journal.Entry, runs: Sequence[Run]) -> Turn:
+        if (entry.served is None) != (self.remote is None):
+            raise self._other_learning()
+        if self.remote is not None and entry.served is not None:
+            self.remote.tell(entry.served)
+        return self.drain() if entry.drained else self.feed(runs, entry.tick, entry.skipped)
 
-        Raises
-        ------
-        CorruptError
-            When a checksum does not hold, an entry is missing, or a source no longer holds what was fed.
-        UsageError
-            When the pipeline's file has changed since.
-        """
-        session = cls(pipeline, **options) if manifest is None else cls.restore(pipeline, manifest, blobs, **options)
-        for raw in entries:
-            entry = journal.read_entry(raw)
-            if entry.number <= session.number:
-                continue
-            if manifest is None and session.number == 0 and entry.drained:
-                session.begin_after(entry)
-                continue
-            if entry.number != session.number + 1:
-                cause = f"journal entry {session.number + 1} is missing: the next one is {entry.number}"
-                raise CorruptError(cause, "Restore the file from a backup")
-            if entry.plan != session.plan.digest[: journal.PLAN]:
-                raise session._changed()  # noqa: SLF001  (its own)
-            session.again(entry, [read(fed) for fed in entry.fed])
-        return session
-
-    def begin_after(self, entry: journal.Entry) -> None:
-        """Begin where a drained plan ended: its numbers and positions go on, with a fresh state."""
-        self.number = entry.number
-        self.positions = {fed.source: fed.end for fed in entry.fed}
-
-    def _changed(self) -> UsageError:
-        cause = f"the declarations of {self.plan.name!r} differ from those that made this state"
-        return UsageError(cause, CHANGED)
-
-    def again(self, entry: journal.Entry, runs: Sequence[Run]) -> None:
-        """Feed again what an entry says was fed; outputs are thrown away, their digest compared.
-
-        Raises
-        ------
-        CorruptError
-            When the runs do not hold what was fed.
-        """
-        runs = [_same(fed, run) for fed, run in zip(entry.fed, runs, strict=True)]
-        turn = self.drain() if entry.drained else self.feed(runs, entry.tick, entry.skipped)
-        if journal.read_entry(turn.entry).digest != entry.digest:
-            self.differences += 1
+    def _other_learning(self) -> UsageError:
+        now, then = ("in place", "elsewhere") if self.remote is None else ("elsewhere", "in place")
+        cause = f"the model of {self.plan.name!r} learned {then} so far, and would now learn {now}"
+        return UsageError(cause, "Go on as before, or start anew with another journal")
 
 
 def _without(run: Run, skipped: Sequence[Place]) -> Run:
@@ -358,14 +323,6 @@ def _without(run: Run, skipped: Sequence[Place]) -> Run:
     bad = tuple(Bad(int(index), Reason.POISON, "$", "killed the process three times") for index in at)
     known = tuple(one for one in run.bad if one.index not in set(at.tolist()))
     return replace(run, bad=tuple(sorted((*known, *bad), key=lambda one: one.index)))
-
-
-def _same(fed: journal.Fed, run: Run) -> Run:
-    run = replace(run, first=fed.first, end=fed.end, cap=fed.cap)
-    if len(run.values) != fed.count or journal.check_of(run) != fed.check:
-        cause = f"{fed.source} no longer holds what was fed: records {fed.first} to {fed.end - 1} differ"
-        raise CorruptError(cause, "Restore the source, or start anew with an empty state")
-    return run
 
 
 __all__ = ["Manifest", "Out", "Run", "Session", "Turn", "read_manifest"]

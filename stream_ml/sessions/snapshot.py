@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import xxhash
 
 from stream_ml.errors import CorruptError, FormatError, UsageError
 from stream_ml.sessions.codec import FORMAT, encode, restore, seal
-from stream_ml.sessions.state import State
 
 _CHECK = 8
 
@@ -62,6 +61,20 @@ def read_manifest(raw: bytes) -> Manifest:
     return Manifest(entry, tuple(checks), fresh)
 
 
+class Packed(Protocol):
+    """Rows as they stood when a snapshot began."""
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield blobs; turns may go on in between."""
+
+
+class Rows(Protocol):
+    """State that is rows."""
+
+    def cut(self, *, everything: bool, slice_bytes: int) -> Packed:
+        """Begin a snapshot of all rows, or of those that changed since the last one began."""
+
+
 class Snapshots:
     """Gathers snapshots of one session: a base, then what changed, and a new base when the changes outgrow it."""
 
@@ -71,7 +84,7 @@ class Snapshots:
         self._since = 0
         self._under_way = False
 
-    def begin(self, state: State, small: dict[str, Any], slice_bytes: int) -> Iterator[bytes]:
+    def begin(self, state: Rows, small: dict[str, Any], slice_bytes: int) -> Iterator[bytes]:
         """Begin a snapshot of the state as it stands; the iterator packs it blob by blob and yields the manifest last.
 
         Turns may go on while the iterator is drawn.

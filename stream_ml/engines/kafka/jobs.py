@@ -14,9 +14,10 @@ from stream_ml.engines.kafka.recovery import Made
 from stream_ml.engines.kafka.topics import MODELS, names
 from stream_ml.engines.kafka.writer import Part
 from stream_ml.language.pipeline import Pipeline
+from stream_ml.sessions.documents import read_head
 from stream_ml.sessions.learning import LearnerSession
 from stream_ml.sessions.session import RANKS, Session
-from stream_ml.sessions.versions import Publisher, read_head
+from stream_ml.sessions.versions import Publisher
 
 LEARNER = "learner"
 #: Bytes of model versions in a second at most: versions of large models come less often.
@@ -51,12 +52,12 @@ class ScorerJob:
         )
 
     def edge(self, session: Session) -> None:
-        """Take the newest model up."""
+        """Take the newest model up; after a recovery the one that answered last is not at hand before."""
         if self._models is None:
             return
         self._models.failed()
         newest = self._models.newest
-        if newest is not None and newest.lineage == session.version[0] and newest.count > session.version[1]:
+        if newest is not None and newest.lineage == session.version[0]:
             session.take_up(newest)
 
     def due(self, session: Session) -> int | None:

@@ -33,6 +33,7 @@ _MOST_FAILURES = 8  # in a row, without a turn between them
 _TELL_EVERY_S = 5.0
 
 Say = Callable[[str], None]
+Changed = Callable[[frozenset[int]], None]
 
 
 class Role(StrEnum):
@@ -124,10 +125,10 @@ class Worker:
             await pieces.close()
             await admin.close()
 
-    def _groups(self) -> list[tuple[str, str, Callable[[frozenset[int]], None]]]:
+    def _groups(self) -> list[tuple[str, str, Changed]]:
         """Return what this worker takes part in: group, topic whose partitions it shares out, what is told of them."""
         name = self.plan.name
-        found = []
+        found: list[tuple[str, str, Changed]] = []
         if self._role is not Role.LEARNER:
             found.append((name, self.plan.scorer.streams[0].topic, self._scorers))
         if self._role is not Role.SCORER and self._models is not None:
@@ -138,7 +139,7 @@ class Worker:
         return found
 
     async def _join(
-        self, stack: AsyncExitStack, group: str, topic: str, changed: Callable[[frozenset[int]], None]
+        self, stack: AsyncExitStack, group: str, topic: str, changed: Changed
     ) -> Members:
         members = Members(self._client, self._kafka, group, [topic], changed)
         stack.push_async_callback(self._leave, members)

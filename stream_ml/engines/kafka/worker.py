@@ -26,6 +26,7 @@ from stream_ml.engines.kafka.watchdog import Watchdog
 from stream_ml.errors import UsageError
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.plan.bundle import compile_plan
+from stream_ml.plan.partitions import require_partitions, require_shared
 
 _log = logging.getLogger("stream_ml")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
@@ -108,6 +109,9 @@ class Worker:
         try:
             await admin.start()
             self.partitions = await admin.ready(self.plan)
+            require_partitions(self._pipeline, self.partitions)
+            if self.partitions > 1 and self._pipeline.model is not None:
+                require_shared(self._pipeline, allow_pickle=self._kafka.allow_pickle)
             self._streams = await self._read_topics(admin)
             await pieces.start()
             self._shared = Shared(self._client, self._kafka, self._settings, pieces, self._trimmer(admin))

@@ -63,6 +63,8 @@ class Run:
         Bytes of each record; a null value is b"".
     bad
         Records that the source itself could not read, such as damaged rows of a file.
+    kept
+        Whether the source may not hold them later, so that the journal keeps their bytes.
     """
 
     source: str
@@ -75,6 +77,7 @@ class Run:
     keys: Sequence[bytes | None]
     values: Sequence[bytes]
     bad: tuple[Bad, ...] = ()
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

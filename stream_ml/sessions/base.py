@@ -120,7 +120,7 @@ class Journaled(ABC):
                 session.begin_after(entry)
             elif entry.number > session.number:
                 session._expect(entry)  # noqa: SLF001  (its own)
-                session.again(entry, [read(fed) for fed in entry.fed])
+                session.again(entry, [journal.kept_run(fed) or read(fed) for fed in entry.fed])
         return session
 
     def begin_after(self, entry: journal.Entry) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 
 from stream_ml.errors import CorruptError, FormatError
-from stream_ml.schema.records import Out, Run
+from stream_ml.schema.records import Out, Run, Topics
 
 FORMAT: Final = 2
 _CHECK = 8
@@ -20,8 +20,29 @@ PLAN: Final = 16
 DEADLINES: Final = ""
 
 
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """The records of a run whose source may not hold them later: a compacted topic.
+
+    Parameters
+    ----------
+    offsets, received
+        int64, little-endian, of each record.
+    keys, values
+        Their bytes.
+    """
+
+    topic: str
+    offsets: bytes
+    received: bytes
+    keys: tuple[bytes | None, ...]
+    values: tuple[bytes, ...]
+
+
 class Fed(msgspec.Struct, frozen=True, array_like=True):
-    """One run as it was fed: source, first offset, one past the last, cap, how many records, and their checksum."""
+    """One run as it was fed: source, first offset, one past the last, cap, how many records, and their checksum.
+
+    The records themselves are in `kept` where the source may not hold them later.
+    """
 
     source: str
     first: int
@@ -29,6 +50,7 @@ class Fed(msgspec.Struct, frozen=True, array_like=True):
     cap: int
     count: int
     check: int
+    kept: Kept | None = None
 
 
 class Served(msgspec.Struct, frozen=True, array_like=True):
@@ -138,7 +160,26 @@ def digest_of(out: Sequence[Out]) -> int:
 
 def fed_of(runs: Sequence[Run]) -> tuple[Fed, ...]:
     """Return what an entry says of the runs of a turn."""
-    return tuple(Fed(r.source, r.first, r.end, r.cap, len(r.values), check_of(r)) for r in runs)
+    return tuple(Fed(r.source, r.first, r.end, r.cap, len(r.values), check_of(r), _kept(r)) for r in runs)
+
+
+def _kept(run: Run) -> Kept | None:
+    if not run.kept or not len(run.values):
+        return None
+    offsets, received = (one.astype("<i8").tobytes() for one in (run.offsets, run.received))
+    return Kept(Topics.of(run.topics).names[0], offsets, received, tuple(run.keys), tuple(run.values))
+
+
+def kept_run(fed: Fed) -> Run | None:
+    """Return a run from what its entry keeps of it, None where its source has it."""
+    kept = fed.kept
+    if kept is None:
+        return None
+    offsets, received = (np.frombuffer(one, "<i8").astype(np.int64) for one in (kept.offsets, kept.received))
+    return Run(
+        fed.source, fed.first, fed.end, fed.cap, [kept.topic] * fed.count, offsets, received, kept.keys, kept.values,
+        kept=True,
+    )  # fmt: skip
 
 
 def write_entry(entry: Entry) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,7 +70,7 @@ async def reader(address: str, topics: Mapping[str, int]) -> AsyncIterator[Seen]
         await consumer.stop()
 
 
-async def send(address: str, records: list[Sent]) -> None:
+async def send(address: str, records: Sequence[Sent]) -> None:
     """Produce records as any producer would."""
     producer = AIOKafkaProducer(bootstrap_servers=address, enable_idempotence=True, linger_ms=5)
     await producer.start()

@@ -15,6 +15,7 @@ from stream_ml.engines.kafka.logs import Generation, Logs, read_generation
 from stream_ml.engines.kafka.sources import Sources
 from stream_ml.errors import CorruptError
 from stream_ml.schema.records import Run
+from stream_ml.sessions import journal
 from stream_ml.sessions.journal import Entry, read_entry
 from stream_ml.sessions.session import read_manifest
 
@@ -121,14 +122,22 @@ async def recover(
         if sources is None:
             first = {fed.source: fed.first for fed in entry.fed}
             sources = await opened({**first, **session.positions})
-        runs = [await sources.again(partition_of(fed.source), fed.first, fed.end, fed.cap) for fed in entry.fed]
-        session.again(entry, runs)
+        session.again(entry, [await _read_again(sources, fed) for fed in entry.fed])
         progress(session.number - from_entry, final - from_entry)
         await asyncio.sleep(0)
     again = session.number - from_entry
     told = f"recovered from {'the journal' if generation is None else f'the snapshot of entry {from_entry:,}'}"
     told += f" and {again:,} entries fed again{damaged}"
     return Recovered(session, generation, at, from_entry, last.offset, told, time.perf_counter() - began)
+
+
+async def _read_again(sources: Sources, fed: journal.Fed) -> Run:
+    tp = partition_of(fed.source)
+    kept = journal.kept_run(fed)
+    if kept is None:
+        return await sources.again(tp, fed.first, fed.end, fed.cap)
+    sources.skip(tp, fed.end)
+    return kept
 
 
 async def _newer(logs: Logs, state: TopicPartition, at: int, end: int) -> int:

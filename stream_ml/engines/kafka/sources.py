@@ -16,10 +16,13 @@ from stream_ml.config.kafka import KafkaSettings
 from stream_ml.engines.kafka.client import LostError, deadline, place
 from stream_ml.engines.kafka.fetch import Fetched, fetched
 from stream_ml.errors import CorruptError
-from stream_ml.schema.records import Run
+from stream_ml.schema.records import Run, Topics
 from stream_ml.sessions.merge import earliest, safe
+from stream_ml.sessions.session import RANKS
 
 I8 = NDArray[np.int64]
+#: Of records of tables in one turn: their bytes go into its journal entry.
+KEPT_BYTES = 400_000
 _NONE = np.zeros(0, np.int64)
 
 
@@ -68,15 +71,19 @@ class Source:
     def take(self, n: int, cap: int) -> Run:
         """Give the first `n` records away."""
         end = int(self.offsets[n - 1]) + 1
-        topic = self.tp.topic
+        topics = Topics((self.tp.topic,), np.zeros(n, np.int64))
         run = Run(
-            place(self.tp), self.fed, end, cap, [topic] * n, self.offsets[:n], self.received[:n],
-            self.keys[:n], self.values[:n],
+            place(self.tp), self.fed, end, cap, topics, self.offsets[:n], self.received[:n],
+            self.keys[:n], self.values[:n], kept=self.rank == RANKS["table"],
         )  # fmt: skip
-        self.offsets, self.received = self.offsets[n:], self.received[n:]
-        del self.keys[:n], self.values[:n]
+        self.drop(n)
         self.fed = end
         return run
+
+    def drop(self, n: int) -> None:
+        """Forget the first `n` records."""
+        self.offsets, self.received = self.offsets[n:], self.received[n:]
+        del self.keys[:n], self.values[:n]
 
 
 class Sources:
@@ -204,10 +211,21 @@ class Sources:
         stamps = [np.maximum.accumulate(source.received) for source in live]
         ranks = [source.rank for source in live]
         counts = safe(stamps, ranks, [source.behind for source in live])
-        if sum(counts) > limit:
-            counts = earliest(stamps, ranks, counts, limit)
+        counts = self._bounded(live, stamps, counts, limit)
         cap = now_ms()
         return [source.take(n, cap) for source, n in zip(live, counts, strict=True) if n]
+
+    def _bounded(self, live: list[Source], stamps: list[I8], counts: list[int], limit: int) -> list[int]:
+        """Cut a turn to so many records, and to what the journal may keep of tables."""
+        ranks = [source.rank for source in live]
+        tables = [i for i, rank in enumerate(ranks) if rank == RANKS["table"]]
+        while True:
+            if sum(counts) > limit:
+                counts = earliest(stamps, ranks, counts, limit)
+            kept = sum(sum(map(len, live[i].values[: counts[i]])) for i in tables)
+            if kept <= KEPT_BYTES or sum(counts) == 1:
+                return counts
+            limit = sum(counts) // 2
 
     def nothing(self) -> list[Run]:
         """Give runs without records: they only say where each source begins."""
@@ -224,6 +242,15 @@ class Sources:
         for tp, source in self._all.items():
             source.known = max(source.known, ends[tp])
         return not any(source.behind for source in self._all.values())
+
+    def skip(self, tp: TopicPartition, end: int) -> None:
+        """Go past records that the journal kept."""
+        source = self._all[tp]
+        source.fed = end
+        if source.read < end:
+            source.read = end
+            self._consumer.seek(tp, end)
+        source.drop(int(np.searchsorted(source.offsets, end)))
 
     async def again(self, tp: TopicPartition, first: int, end: int, cap: int) -> Run:
         """Read a run that was fed before.

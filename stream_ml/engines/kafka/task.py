@@ -27,6 +27,8 @@ from stream_ml.sessions.session import Turn
 ORIGIN = "stream_ml"
 _IDLE_S = 0.25
 _SAY_EVERY_S = 1.0
+_FIRST_TURN = 250  # records: a model that is slow shows it before a turn takes too long
+_LARGE_ENTRY = 450_000  # bytes of a journal entry
 
 
 class State(Enum):
@@ -146,6 +148,7 @@ class Task:
         self._begun = 0.0
         self._last = -1
         self._fed_s = 0.0
+        self._limit = min(_FIRST_TURN, shared.settings.batch)
         self._said = time.monotonic()
         self.session: Any = None
         self.told = Told()
@@ -282,7 +285,7 @@ class Task:
         assert sources is not None
         while not self._stopping:
             self._snapshots.failed()
-            runs = sources.take(self._shared.settings.batch)
+            runs = sources.take(self._limit)
             if runs:
                 await self._turn(runs)
                 await sources.fill(0.0)
@@ -323,9 +326,17 @@ class Task:
         if pause > 0:
             await asyncio.sleep(pause)
         self._commit(turn, fed)
+        self._pace(len(turn.entry))
         self.told.records += sum(len(run.values) for run in runs)
         self.told.feed_s += fed
         self.told.lag = 0 if self._sources is None else self._sources.lag
+
+    def _pace(self, entry: int) -> None:
+        """Let turns grow to the most that is allowed, and shrink where a journal entry becomes large."""
+        if entry > _LARGE_ENTRY:
+            self._limit = max(1, self._limit // 2)
+        elif entry < _LARGE_ENTRY // 3:
+            self._limit = min(self._shared.settings.batch, 2 * self._limit)
 
     def _commit(self, turn: Turn, fed_s: float = 0.0) -> None:
         """Begin to write a turn; `_settled` waits for its end."""

@@ -22,6 +22,7 @@ MODELS = "models"
 _EXISTS, _UNKNOWN = 36, 3
 _LARGEST = 1_000_000  # bytes: our batches stay below it
 _FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
+_WIDE = {"max.message.bytes": "8388608"}  # an entry stays below 1 MB but for a single record that is larger
 _PLAIN = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
 
 
@@ -70,7 +71,7 @@ def wanted(plan: Plan, partitions: int) -> list[Topic]:
     ]
     found += [Topic(own[kind], partitions, _PLAIN, ours=True) for kind in ("predictions", "examples")]
     found += [Topic(own[kind], tasks, _PLAIN, ours=True) for kind in ("dead", "alarms", "metrics")]
-    found += [Topic(own[kind], tasks, _PLAIN | _FOREVER, ours=True) for kind in LOGS]
+    found += [Topic(own[kind], tasks, _PLAIN | _FOREVER | _WIDE, ours=True) for kind in LOGS]
     if partitions > 1:
         found.append(Topic(own[MODELS], 1, _PLAIN | _FOREVER, ours=True))
     return found

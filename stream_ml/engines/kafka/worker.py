@@ -252,7 +252,8 @@ class Worker:
         return ScorerJob(self._pipeline, int(name), self._streams, self._models)
 
     async def _end(self) -> None:
-        """Let every task come to its end."""
+        """Let every task come to its end; none is acquired again."""
+        self._stopping = True
         for task in self.tasks.values():
             task.stop()
         told = await asyncio.gather(*self._running.values(), return_exceptions=True)

@@ -21,8 +21,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 from stream_ml.client import Client, connect
+
+if TYPE_CHECKING:
+    from stream_ml.client.kafka import KafkaClient
 
 PIPELINE = Path(__file__).resolve().parent.parent / "stream_ml" / "demos" / "cards.py"
 
@@ -48,7 +52,7 @@ def spelled(name: str, spent_ms: list[float]) -> str:
     )
 
 
-def latencies(client: Client, predictions: Iterator[object], events: int) -> list[float]:
+def latencies(client: Client | KafkaClient, predictions: Iterator[object], events: int) -> list[float]:
     """Send lone events at uneven intervals."""
     spent = []
     pause = Event()
@@ -61,7 +65,7 @@ def latencies(client: Client, predictions: Iterator[object], events: int) -> lis
     return spent
 
 
-def commits(client: Client, seconds: float) -> list[float]:
+def commits(client: Client | KafkaClient, seconds: float) -> list[float]:
     """Append ten payments a commit without pause."""
     spent = []
     end = time.monotonic() + seconds

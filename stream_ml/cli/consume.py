@@ -27,7 +27,7 @@ def place(text: str) -> Literal["start", "end"] | int:
     if text.isdigit():
         return int(text)
     cause = f"--from {text} is not known"
-    raise UsageError(cause, "Write start, end or a row number")
+    raise UsageError(cause, "Write start, end or a number: a row of a file, an offset of Kafka")
 
 
 def consume(topic: str, on: str | None, start: str, *, follow: bool, form: str) -> None:

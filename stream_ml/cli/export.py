@@ -10,7 +10,7 @@ import csv
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
@@ -19,12 +19,20 @@ from stream_ml.client import Client, Record
 from stream_ml.client.database import Access, failures, open_database
 from stream_ml.errors import UsageError
 
+if TYPE_CHECKING:
+    from stream_ml.client.kafka import KafkaClient
+
 OUTPUTS = ("predictions", "examples", "dead", "alarms", "metrics")
+JOURNAL = ".journal"
 _PARQUET_ROWS = 50_000
 
 
-def outputs_of(client: Client) -> frozenset[str]:
-    """Topics that pipelines of this file write."""
+def outputs_of(client: Client | KafkaClient) -> frozenset[str]:
+    """Topics that pipelines of this log write."""
+    if not isinstance(client, Client):
+        known = client.topics()
+        ran = [topic.removesuffix(JOURNAL) for topic in known if topic.endswith(JOURNAL)]
+        return frozenset(f"{name}.{output}" for name in ran for output in OUTPUTS)
     with failures(client.path):
         connection = open_database(client.path, Access.READ)
         try:
@@ -38,7 +46,7 @@ def outputs_of(client: Client) -> frozenset[str]:
 class Exported:
     """What to write: a topic from a place on; it can be read several times."""
 
-    client: Client
+    client: Client | KafkaClient
     topic: str
     start: Literal["start", "end"] | int
     follow: bool
@@ -60,7 +68,8 @@ class Exported:
             for record in batch:
                 value = record.json()
                 if not isinstance(value, dict):
-                    cause = f"Row {record.row} of {self.topic} is no JSON object, so it has no columns"
+                    what = "Row " if isinstance(self.client, Client) else f"Offset {record.partition}/"
+                    cause = f"{what}{record.row} of {self.topic} is no JSON object, so it has no columns"
                     raise UsageError(cause, "Use --format ndjson, which writes it as it is")
                 if self.stamped:
                     value.setdefault("received", record.received)
@@ -154,11 +163,13 @@ def _text(cell: object) -> str | None:
 
 def write_rich(exported: Exported) -> None:
     """Write tables of at most 2,000 rows, as wide as the terminal."""
+    on_file = isinstance(exported.client, Client)
     for batch in exported.batches():
         objects: list[dict[str, Any]] = []
         for record in batch:
             value = record.json()
-            objects.append({"row": record.row} | (value if isinstance(value, dict) else {"value": value}))
+            place = {"row": record.row} if on_file else {"partition": record.partition, "offset": record.row}
+            objects.append(place | (value if isinstance(value, dict) else {"value": value}))
         columns = list(dict.fromkeys(name for value in objects for name in value))
         write_table(columns, ([_cell(value.get(column)) for column in columns] for value in objects))
 

@@ -24,14 +24,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-dead_letters = typer.Typer(help="Look at records that were refused, and why.", no_args_is_help=True)
+dead_letters = typer.Typer(help="Look at records that were refused, and why; produce them again.", no_args_is_help=True)
 app.add_typer(dead_letters, name="dead-letters")
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.py", help="The file that defines the pipeline.")]
 Topic = Annotated[str, typer.Argument(metavar="TOPIC", help="Name of the topic.")]
 On = Annotated[
     str | None,
-    typer.Option("--on", metavar="URL", help="Where the log is: sqlite:///FILE. Default: the setting `url`."),
+    typer.Option(
+        "--on", metavar="URL", help="Where the log is: sqlite:///FILE or kafka://HOST:PORT. Default: the setting `url`."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for scripts.")]
 Durability = Annotated[
@@ -67,7 +69,7 @@ def produce(
     ],
     on: On = None,
     rate: Annotated[float | None, typer.Option(metavar="N", min=0.001, help="At most N records a second.")] = None,
-    key: Annotated[str | None, typer.Option(metavar="FIELD", help="Field that becomes the rows' key.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="FIELD", help="Field that becomes the records' key.")] = None,
     durable: Durability = None,
     json: Json = False,
 ) -> None:
@@ -124,7 +126,9 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
 def consume(
     topic: Topic,
     on: On = None,
-    start: Annotated[str, typer.Option("--from", metavar="start|end|N", help="Where to begin; N is a row.")] = "start",
+    start: Annotated[
+        str, typer.Option("--from", metavar="start|end|N", help="Where to begin; N is a row, on Kafka an offset.")
+    ] = "start",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more at the end.")] = False,
     form: Annotated[
         str, typer.Option("--format", metavar="ndjson|csv|parquet|table", help="How records are written.")
@@ -140,7 +144,11 @@ def consume(
 def replay(
     pipeline: PipelineFile,
     files: Annotated[
-        list[str], typer.Argument(metavar="TOPIC=FILE ...", help="History: NDJSON, CSV or Parquet, also .gz.")
+        list[str],
+        typer.Argument(
+            metavar="TOPIC=FILE ...",
+            help="History: NDJSON, CSV or Parquet, also .gz; or kafka://HOST:PORT, kafka://HOST:PORT/TOPIC.",
+        ),
     ],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write predictions, examples, metrics here.")] = None,
     features: Annotated[bool, typer.Option("--features", help="Put feature values into each prediction.")] = False,
@@ -164,7 +172,7 @@ def status(
     on: On = None,
     json: Json = False,
 ) -> None:
-    """Show each pipeline of a file: where it is, lag, counters, model version, pending, age of its snapshot."""
+    """Show each pipeline: where it is, lag, model version, age of its snapshot; counters, or on Kafka who runs what."""
     from stream_ml.cli.status import status as command
 
     command(on, as_json=json)
@@ -186,14 +194,51 @@ def dead_letters_list(
 
 @dead_letters.command("show")
 def dead_letters_show(
-    row: Annotated[int, typer.Argument(metavar="ROW", help="Row number, as `list` shows it.")],
+    row: Annotated[str, typer.Argument(metavar="ID", help="Row, or on Kafka partition/offset, as `list` shows it.")],
     on: On = None,
+    pipeline: Annotated[str | None, typer.Option(metavar="NAME", help="Of this pipeline.")] = None,
     json: Json = False,
 ) -> None:
     """Show one refused record whole: where it came from, why, and its bytes."""
     from stream_ml.cli.dead import show_letter
 
-    show_letter(on, row, as_json=json)
+    show_letter(on, row, pipeline, as_json=json)
+
+
+@dead_letters.command("retry")
+def dead_letters_retry(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID ...", help="Which ones, as `list` shows them.")
+    ] = None,
+    on: On = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that there are now.")] = False,
+    pipeline: Annotated[str | None, typer.Option(metavar="NAME", help="Of this pipeline only.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="REASON", help="All with this reason.")] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Field of the key, where the log no longer tells it.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Produce refused records to their topics again, as they were; a dead letter stays where it is."""
+    from stream_ml.cli.dead import Retry, retry_letters
+
+    retry_letters(on, Retry(ids or [], everything, pipeline, reason, key), as_json=json)
+
+
+@app.command()
+def topics(
+    pipeline: PipelineFile,
+    on: On = None,
+    partitions: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Of the events; as many tasks. Default: a setting, or 1.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Check the topics that exist instead.")] = False,
+    json: Json = False,
+) -> None:
+    """Print the commands that make a pipeline's topics on Kafka, for an operator; or check what exists."""
+    from stream_ml.cli.topics import topics as command
+
+    command(pipeline, on, partitions, check=check, as_json=json)
 
 
 @app.command()

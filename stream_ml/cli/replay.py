@@ -1,4 +1,4 @@
-"""`stream-ml replay`: a pipeline over files of history."""
+"""`stream-ml replay`: a pipeline over history, in files or on Kafka."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from stream_ml.cli.console import progress_bar, say, tell, write_json, write_table
 from stream_ml.cli.ready import settle
+from stream_ml.client.address import kafka_topic
 from stream_ml.engines.replay import replay as run_replay
 from stream_ml.errors import UsageError
 from stream_ml.language.loader import load
@@ -64,7 +65,9 @@ def replay(typed: Replay, *, as_json: bool) -> None:
     history = pairs(typed.files, "TOPIC=FILE")
     received = pairs(typed.received, "TOPIC=COLUMN")
     pipeline = load(typed.pipeline)
-    for file in history.values():
+    for topic, file in history.items():
+        if kafka_topic(file, topic) is not None:
+            continue
         with reading(Path(file)):
             Path(file).open("rb").close()
     settle()

@@ -8,8 +8,10 @@ from typing import Any
 import apsw
 import orjson
 
-from stream_ml.cli.address import settings_and_path
+from stream_ml.cli.address import settings_and_url
 from stream_ml.cli.console import say, write_json, write_table
+from stream_ml.cli.status_kafka import status_on_kafka
+from stream_ml.client.address import database_path, kafka_servers
 from stream_ml.client.database import Access, failures, open_database
 from stream_ml.client.log import now_ms
 from stream_ml.engines.local.lock import holder
@@ -26,14 +28,21 @@ FROM pipelines p ORDER BY p.name
 
 
 def status(on: str | None, *, as_json: bool) -> None:
-    """Show the pipelines of a file.
+    """Show the pipelines of a file, or of Kafka's brokers.
 
     Raises
     ------
     InputError
         If there is no such file.
+    StorageError
+        If the brokers cannot be reached.
     """
-    _, path = settings_and_path(on)
+    _, url = settings_and_url(on)
+    servers = kafka_servers(url)
+    if servers is not None:
+        status_on_kafka(servers, as_json=as_json)
+        return
+    path = database_path(url)
     with failures(path):
         connection = open_database(path, Access.READ)
         try:

@@ -47,6 +47,43 @@ def kafka_servers(url: str) -> str | None:
     return ",".join(one if ":" in one else f"{one}:{PORT}" for one in servers.split(","))
 
 
+def kafka_topic(url: str, topic: str) -> tuple[str, str] | None:
+    """Servers and topic that a URL of history names; None where it names no Kafka.
+
+    Parameters
+    ----------
+    url
+        `kafka://host:port/topic`; without a topic it is the one given.
+
+    Raises
+    ------
+    UsageError
+        If the URL names no server, or more than a topic.
+
+    Examples
+    --------
+    >>> kafka_topic("kafka://broker:9092", "payments")
+    ('broker:9092', 'payments')
+    >>> kafka_topic("kafka://broker/old-payments", "payments")
+    ('broker:9092', 'old-payments')
+    >>> kafka_topic("payments.csv", "payments")
+    """
+    if not url.startswith(KAFKA):
+        return None
+    places, _, named = url[len(KAFKA) :].partition("/")
+    if "/" in named:
+        cause = f"The URL {url} has more than servers and a topic"
+        raise UsageError(cause, f"Write {KAFKA}{places}/{topic}")
+    servers = kafka_servers(KAFKA + places)
+    assert servers is not None
+    return servers, named or topic
+
+
+def no_aiokafka() -> UsageError:
+    """Return what to say where aiokafka is not installed."""
+    return UsageError("Kafka needs aiokafka, which is not installed", "pip install 'stream-ml[kafka]'")
+
+
 def database_path(url: str) -> Path:
     """Path of the SQLite file that a URL names.
 

@@ -3,76 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
-from pydantic import BaseModel
-
-from stream_ml.client.address import database_path
+from stream_ml.client.address import database_path, kafka_servers, no_aiokafka
 from stream_ml.client.database import BUSY_MS, Access, failures, open_database, transaction
 from stream_ml.client.follow import Follow
 from stream_ml.client.log import Checkpointer, Log, Row
+from stream_ml.client.records import Record, Start, Value, chunk_of, encoded, field_of, require_start
 from stream_ml.config.settings import Durable
 from stream_ml.errors import UsageError
 
-Start = Literal["start", "end"] | int
-Value = dict[str, Any] | BaseModel | bytes | str
+if TYPE_CHECKING:
+    from stream_ml.client.kafka import KafkaClient
 
-CHUNK = 2_000  # records of one transaction
-CHUNK_BYTES = 8 << 20
 WAL_BYTES = 64 << 20  # where no worker runs, producers checkpoint at this size
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One row of the log.
-
-    Parameters
-    ----------
-    row
-        Row number: its place in the log.
-    topic
-        Its topic.
-    received
-        When the log took it, epoch ms UTC.
-    key
-        Its key, if it has one.
-    value
-        Its bytes, as they were produced.
-    """
-
-    row: int
-    topic: str
-    received: int
-    key: str | None
-    value: bytes
-
-    def json(self) -> Any:
-        """Parse the value; where it is no JSON, give the bytes themselves."""
-        try:
-            return orjson.loads(self.value)
-        except orjson.JSONDecodeError:
-            return self.value
-
-
-def connect(url: str, *, durable: Literal["full", "normal"] = "full") -> Client:
+def connect(url: str, *, durable: Literal["full", "normal"] = "full") -> Client | KafkaClient:
     """Make a client for producers and consumers of a log.
 
     Parameters
     ----------
     url
-        `sqlite:///fraud.db` (relative) or `sqlite:////srv/fraud.db` (absolute). The first `produce` makes the file.
+        `sqlite:///fraud.db` (relative) or `sqlite:////srv/fraud.db` (absolute): the first `produce` makes the file.
+        `kafka://host:port`, more brokers with commas: nothing is asked of them before the first call.
     durable
-        `full`: a record that was acknowledged survives power loss; `normal`: kill -9 only.
+        Of a file. `full`: a record that was acknowledged survives power loss; `normal`: kill -9 only.
 
     Raises
     ------
     UsageError
-        If the URL names no file.
+        If the URL names no log, or aiokafka is not installed.
 
     Examples
     --------
@@ -85,11 +48,27 @@ def connect(url: str, *, durable: Literal["full", "normal"] = "full") -> Client:
     >>> payments
     [{'payment': 'p1', 'amount': 12.5}, {'payment': 'p2', 'amount': 3.0}]
     """
+    servers = kafka_servers(url)
+    if servers is not None:
+        if durable != "full":
+            msg = f"durable={durable!r} does not go with Kafka"
+            raise UsageError(msg, "There a record is acknowledged when every replica in sync has it")
+        return _kafka(servers)
     try:
         return Client(database_path(url), Durable(durable))
     except ValueError as error:
         msg = f"durable={durable!r} is not known"
         raise UsageError(msg, 'Write "full" or "normal"') from error
+
+
+def _kafka(servers: str) -> KafkaClient:
+    try:
+        from stream_ml.client.kafka import KafkaClient  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name != "aiokafka":
+            raise
+        raise no_aiokafka() from error
+    return KafkaClient(servers)
 
 
 class Client:
@@ -150,11 +129,12 @@ class Client:
             msg = "A topic needs a name"
             raise UsageError(msg)
         source = iter(records)
-        while chunk := _chunk(source):
+        while chunk := chunk_of(source):
             keys = None if key is None else [_key(record, key) for record in chunk]
-            yield self._append(topic, [_encode(record) for record in chunk], keys)
+            yield self.append(topic, [encoded(record) for record in chunk], keys)
 
-    def _append(self, topic: str, values: list[bytes], keys: list[str | None] | None) -> range:
+    def append(self, topic: str, values: list[bytes], keys: list[str | None] | None) -> range:
+        """Append values with their keys in one transaction; gives their row numbers."""
         with failures(self.path):
             if self._log is None:
                 self._log = Log(open_database(self.path, Access.WRITE, self._durable))
@@ -208,9 +188,7 @@ class Client:
         size: int = 2_000,
     ) -> Iterator[list[Record]]:
         """Read some topics in lists of at most `size`, as they are found."""
-        if isinstance(start, str) and start not in {"start", "end"}:
-            msg = f"start={start!r} is not known"
-            raise UsageError(msg, 'Write "start", "end" or a row number')
+        require_start(start)
         with failures(self.path):
             log = Log(open_database(self.path, Access.READ))
             waiting = Follow(log.connection, self.path)
@@ -241,41 +219,6 @@ def _record(row: Row) -> Record:
     return Record(*row)
 
 
-def _chunk(source: Iterator[Value]) -> list[Value]:
-    """Take the next records of one transaction; fewer where raw records are large."""
-    chunk: list[Value] = []
-    size = 0
-    for record in islice(source, CHUNK):
-        chunk.append(record)
-        size += len(record) if isinstance(record, bytes | str) else 0
-        if size >= CHUNK_BYTES:
-            break
-    return chunk
-
-
-def _encode(record: Value) -> bytes:
-    if isinstance(record, bytes):
-        return record
-    if isinstance(record, str):
-        return record.encode()
-    if isinstance(record, BaseModel):
-        return record.model_dump_json(by_alias=True).encode()
-    try:
-        return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError as error:
-        msg = f"The record {record!r} cannot be written as JSON: {error}"
-        raise UsageError(msg) from error
-
-
 def _key(record: Value, name: str) -> str | None:
-    if isinstance(record, BaseModel):
-        value = getattr(record, name, None)
-    elif isinstance(record, dict):
-        value = record.get(name)
-    else:
-        try:
-            parsed = orjson.loads(record)
-        except orjson.JSONDecodeError:
-            return None
-        value = parsed.get(name) if isinstance(parsed, dict) else None
+    value = field_of(record, name)
     return None if value is None else str(value)

@@ -51,6 +51,8 @@ class KafkaSettings(BaseSettings):
         Of one fetch, and of one partition in it.
     compression
         Of what is written.
+    check_keys
+        Whether records of topics with several partitions must stand where murmur2 puts the key of their event.
     allow_pickle
         Whether models that river runs may travel between workers, through an allow-listed unpickler.
     """
@@ -80,6 +82,7 @@ class KafkaSettings(BaseSettings):
     fetch_bytes: Annotated[int, Gt(0)] = 8 << 20
     partition_bytes: Annotated[int, Gt(0)] = 1 << 20
     compression: Literal["gzip", "lz4", "zstd", "snappy"] | None = None
+    check_keys: bool = True
     allow_pickle: bool = False
 
     @classmethod

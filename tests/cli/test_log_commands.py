@@ -186,6 +186,31 @@ def test_dead_letters(tmp_path: Path) -> None:
     assert unknown.startswith("--reason odd is not known. Reasons: json, type, missing")
 
 
+def test_dead_letters_are_produced_again_as_the_log_holds_them(tmp_path: Path) -> None:
+    url, value = "sqlite:///x.db", b'{"a":1}' + b" " * 70_000
+    with connect(f"sqlite:///{tmp_path}/x.db") as log:
+        log.produce("payments", [value])
+    store = Store(tmp_path / "x.db", "fraud", Durable.FULL, 1_000)
+    cut = {"topic": "payments", "partition": 0, "offset": 1, "received": 7, "reason": "type", "path": "$.a"}
+    cut |= {"message": "no", "raw": "eyJhIjoxfQ==", "size": len(value)}
+    whole = cut | {"reason": "json", "size": 7}
+    gone = cut | {"offset": 99}
+    store.commit(Commit([Output("fraud.dead", [json.dumps(one).encode() for one in (cut, whole, gone)])], 1, b"entry"))
+    store.close()
+    done = ran("dead-letters", "retry", "2", "3", "--on", url, cwd=tmp_path)
+    assert said(done) == "row 2 (type): again in payments, row 5\nrow 3 (json): again in payments, row 6\n"
+    with connect(f"sqlite:///{tmp_path}/x.db") as log:
+        assert [record.value for record in log.records("payments", 5)] == [value, b'{"a":1}']
+    refused = ran("dead-letters", "retry", "--reason", "type", "--json", "--on", url, cwd=tmp_path)
+    assert refused.returncode == Exit.USER
+    told = json.loads(refused.stdout)
+    assert [one["row"] for one in told["retried"]] == [2]
+    assert told["refused"][0]["row"] == 4
+    assert told["refused"][0]["error"].startswith("payments no longer holds offset 0/99, and the dead letter has only")
+    both = complaint(ran("dead-letters", "retry", "2", "--all", "--on", url, cwd=tmp_path), Exit.USER)
+    assert both.startswith("Ids and --all or --reason say different things")
+
+
 def test_status_of_a_file(tmp_path: Path) -> None:
     dead_letters(tmp_path / "x.db")
     told = json.loads(said(ran("status", "--on", "sqlite:///x.db", "--json", cwd=tmp_path)))
@@ -275,6 +300,6 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
 
 def test_every_command_has_help(tmp_path: Path) -> None:
     listed = said(ran("--help", cwd=tmp_path))
-    for name in ("new", "check", "produce", "run", "consume", "replay", "status", "dead-letters", "demo"):
+    for name in ("new", "check", "produce", "run", "consume", "replay", "status", "dead-letters", "topics", "demo"):
         assert f" {name} " in listed
         assert "Usage" in said(ran(name, "--help", cwd=tmp_path))

@@ -26,6 +26,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def client(url: str) -> Iterator[Client]:
     with connect(url) as made:
+        assert isinstance(made, Client)
         yield made
 
 
@@ -214,6 +215,7 @@ def test_urls_that_name_nothing(bad: str, message: str) -> None:
 def test_durable_is_set_on_the_connection(tmp_path: Path) -> None:
     for word, level in (("full", 2), ("normal", 1)):
         with connect(f"sqlite:///{tmp_path}/{word}.db", durable=word) as client:  # type: ignore[arg-type]
+            assert isinstance(client, Client)
             client.produce("t", [{}])
             assert client_connection(client).execute("PRAGMA synchronous").get == level
     with pytest.raises(UsageError, match='Write "full" or "normal"'):

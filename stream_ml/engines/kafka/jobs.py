@@ -9,11 +9,13 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.structs import RecordMetadata
 
+from stream_ml.engines.kafka.checks import KeyCheck, key_checks
 from stream_ml.engines.kafka.models import Models
 from stream_ml.engines.kafka.recovery import Made
 from stream_ml.engines.kafka.topics import MODELS, names
 from stream_ml.engines.kafka.writer import Part
 from stream_ml.language.pipeline import Pipeline
+from stream_ml.plan.bundle import compile_plan
 from stream_ml.sessions.documents import read_head
 from stream_ml.sessions.learning import LearnerSession
 from stream_ml.sessions.session import RANKS, Session
@@ -33,10 +35,18 @@ class ScorerJob:
         (topic, role, partitions) of each input.
     models
         The learner's versions, None where the model learns here.
+    check_keys
+        Whether records must stand where their keys belong.
     """
 
     def __init__(
-        self, pipeline: Pipeline, partition: int, streams: Sequence[tuple[str, str, int]], models: Models | None
+        self,
+        pipeline: Pipeline,
+        partition: int,
+        streams: Sequence[tuple[str, str, int]],
+        models: Models | None,
+        *,
+        check_keys: bool = True,
     ) -> None:
         self.name, self.pipeline, self.partition = str(partition), pipeline.name, partition
         self._models = models
@@ -44,6 +54,8 @@ class ScorerJob:
         for topic, role, partitions in streams:
             for number in range(partitions) if role == "table" else (partition,):
                 self.sources[TopicPartition(topic, number)] = RANKS[role]
+        counts = {topic: count for topic, _, count in streams}
+        self.checks = key_checks(compile_plan(pipeline), self.sources, counts) if check_keys else {}
         self.first = frozenset(tp for tp, rank in self.sources.items() if rank == RANKS["table"])
         options: dict[str, Any] = {"partition": partition, "learning": "inline" if models is None else "shared"}
         self.made = Made(
@@ -91,6 +103,7 @@ class LearnerJob:
         self.name, self.pipeline, self.partition = LEARNER, pipeline.name, partitions
         self.sources = {TopicPartition(own["examples"], number): RANKS["event"] for number in range(partitions)}
         self.first: frozenset[TopicPartition] = frozenset()
+        self.checks: dict[TopicPartition, KeyCheck] = {}
         self._models = TopicPartition(own[MODELS], 0)
         self._sync_ms = pipeline.learning.sync_ms
         self._publisher: Publisher | None = None

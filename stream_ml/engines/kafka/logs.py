@@ -115,6 +115,10 @@ class Logs:
             cause = f"a transaction stays open on {place(tp)} at offset {stable}: entries behind it cannot be seen"
             raise LostError(cause, "Find and end it: kafka-transactions.sh find-hanging, then abort") from error
 
+    async def visible(self, tp: TopicPartition) -> int:
+        """Return the end of what is committed, without waiting for open transactions."""
+        return (await self._ends(tp))[0]
+
     async def _ends(self, tp: TopicPartition) -> tuple[int, int]:
         async with deadline(self._wait_s, f"asking where {place(tp)} ends"):
             stable, high = await asyncio.gather(self._reader.end_offsets([tp]), self._uncommitted.end_offsets([tp]))

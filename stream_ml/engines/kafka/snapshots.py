@@ -17,6 +17,8 @@ from stream_ml.engines.kafka.logs import FORMAT, MANIFEST, Generation
 from stream_ml.engines.kafka.writer import BATCH_BYTES, Part
 from stream_ml.sessions.session import read_manifest
 
+#: Header of a manifest: how many bytes were written for its snapshot.
+BYTES = "bytes"
 PIECE = BATCH_BYTES - 10_000
 
 
@@ -151,7 +153,8 @@ class Snapshots:
         """Return the record that makes a written snapshot count, for the next turn's transaction."""
         if self._manifest is None:
             return None
-        return Part(self._state, [MANIFEST], [msgspec.msgpack.encode(self._made(self._manifest))])
+        size = [(BYTES, str(self.bytes).encode())]
+        return Part(self._state, [MANIFEST], [msgspec.msgpack.encode(self._made(self._manifest))], size)
 
     def _made(self, manifest: bytes) -> Generation:
         return Generation(FORMAT, manifest, tuple(self._places), self._journal, self.at)

@@ -13,6 +13,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from numpy.typing import NDArray
 
 from stream_ml.config.kafka import KafkaSettings
+from stream_ml.engines.kafka.checks import KeyCheck
 from stream_ml.engines.kafka.client import LostError, deadline, place
 from stream_ml.engines.kafka.fetch import Fetched, fetched
 from stream_ml.errors import CorruptError
@@ -99,11 +100,18 @@ class Sources:
         What every client is made with.
     partitions
         Each source's partition and its rank among records received at the same moment.
+    checks
+        Of the keys, for the sources where they matter.
     """
 
     def __init__(
-        self, client: Mapping[str, Any], settings: KafkaSettings, partitions: Mapping[TopicPartition, int]
+        self,
+        client: Mapping[str, Any],
+        settings: KafkaSettings,
+        partitions: Mapping[TopicPartition, int],
+        checks: Mapping[TopicPartition, KeyCheck] | None = None,
     ) -> None:
+        self._checks = dict(checks or {})
         self._wait_s = settings.deadline_s
         self._partitions = dict(partitions)
         self._consumer = AIOKafkaConsumer(**client, **consumer_options(settings))
@@ -155,6 +163,8 @@ class Sources:
         ------
         CorruptError
             If a source no longer holds what comes next.
+        UsageError
+            If a record stands in another partition than its key's, or has another key than its event's.
         """
         try:
             async with deadline(self._wait_s + wait_s, "reading"):
@@ -162,6 +172,8 @@ class Sources:
                 for tp, source in self._all.items():
                     if tp in got:
                         source.add(got[tp])
+                        if tp in self._checks:
+                            self._checks[tp].fetched(got[tp])
                     source.read = await self._consumer.position(tp)
                     source.known = max(source.known, self._consumer.last_stable_offset(tp) or 0)
         except LostError as error:

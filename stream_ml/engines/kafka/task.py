@@ -14,6 +14,7 @@ from aiokafka.structs import RecordMetadata
 
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.config.settings import Settings
+from stream_ml.engines.kafka.checks import KeyCheck
 from stream_ml.engines.kafka.client import place
 from stream_ml.engines.kafka.logs import Logs
 from stream_ml.engines.kafka.recovery import POINTER, Made, recover
@@ -73,6 +74,8 @@ class Job(Protocol):
     def sources(self) -> Mapping[TopicPartition, int]: ...  # noqa: D102
     @property
     def first(self) -> frozenset[TopicPartition]: ...  # noqa: D102
+    @property
+    def checks(self) -> Mapping[TopicPartition, KeyCheck]: ...  # noqa: D102
     @property
     def made(self) -> Made: ...  # noqa: D102
 
@@ -249,14 +252,14 @@ class Task:
             await self._opened(dict(found.session.positions))
 
     async def _opened(self, positions: dict[str, int]) -> Sources:
-        self._sources = Sources(self._shared.client, self._shared.kafka, self.job.sources)
+        self._sources = Sources(self._shared.client, self._shared.kafka, self.job.sources, self.job.checks)
         await self._sources.start()
         await self._sources.open(positions)
         return self._sources
 
     async def _begin(self) -> None:
         """Write the first entry: where each source begins."""
-        sources = Sources(self._shared.client, self._shared.kafka, self.job.sources)
+        sources = Sources(self._shared.client, self._shared.kafka, self.job.sources, self.job.checks)
         self._sources = sources
         await sources.start()
         start = self._shared.kafka.start

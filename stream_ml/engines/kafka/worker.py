@@ -249,7 +249,9 @@ class Worker:
     def _job(self, name: str) -> Job:
         if name == LEARNER:
             return LearnerJob(self._pipeline, self.partitions, allow_pickle=self._kafka.allow_pickle)
-        return ScorerJob(self._pipeline, int(name), self._streams, self._models)
+        return ScorerJob(
+            self._pipeline, int(name), self._streams, self._models, check_keys=self._kafka.check_keys
+        )
 
     async def _end(self) -> None:
         """Let every task come to its end; none is acquired again."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stream_ml.client.address import kafka_topic, no_aiokafka
 from stream_ml.engines.replay.merged import turns
 from stream_ml.engines.replay.moments import OwnTime
 from stream_ml.engines.replay.outputs import STREAMS, Files, Replayed, kind_of
@@ -76,7 +77,8 @@ def replay(
         A pipeline, or the file that defines one.
     history
         For each topic a file (NDJSON, CSV, Parquet; gzip too), several files, or records: dicts, event instances or
-        JSON bytes, each in order of time.
+        JSON bytes, each in order of time. ``kafka://host:port`` or ``kafka://host:port/topic`` is all that a topic on
+        Kafka holds now, its received times the log's.
     out
         Folder that ``predictions.ndjson``, ``examples.ndjson``, ``dead.ndjson``, ``alarms.ndjson``,
         ``metrics.ndjson`` (every measurement) and ``metrics.json`` (where it ended) are written to.
@@ -174,7 +176,7 @@ def _sources(
         if topic not in history:
             continue
         streams = [stream for stream in session.plan.scorer.streams if stream.topic == topic]
-        for number, batches in enumerate(_batches(history[topic], streams[0].model, received.get(topic))):
+        for number, batches in enumerate(_batches(history[topic], topic, streams[0].model, received.get(topic))):
             first = next(batches, None)
             own = None
             if first is not None and first.received is None:
@@ -198,13 +200,24 @@ def _check_topics(known: Sequence[str], given: Iterable[str], where: str) -> Non
             raise UsageError(cause, f"It reads {', '.join(known)}")
 
 
-def _batches(given: History, model: type[Any], column: str | None) -> list[Iterator[Batch]]:
-    """Return the batches of each file, or of the records in memory."""
+def _batches(given: History, topic: str, model: type[Any], column: str | None) -> list[Iterator[Batch]]:
+    """Return the batches of each file, of each partition of a topic on Kafka, or of the records in memory."""
     if isinstance(given, str | Path):
-        return [read(given, model, column)]
+        found = kafka_topic(str(given), topic)
+        return [read(given, model, column)] if found is None else _on_kafka(*found, column)
     if isinstance(given, list | tuple) and given and all(isinstance(one, str | Path) for one in given):
-        return [read(one, model, column) for one in given]
+        return [batches for one in given for batches in _batches(one, topic, model, column)]
     return [in_memory(given, column)]  # type: ignore[arg-type]  # told apart above
+
+
+def _on_kafka(servers: str, topic: str, column: str | None) -> list[Iterator[Batch]]:
+    try:
+        from stream_ml.client.history import partitions_of  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name != "aiokafka":
+            raise
+        raise no_aiokafka() from error
+    return partitions_of(servers, topic, column)
 
 
 def _again(first: Batch, rest: Iterator[Batch]) -> Iterator[Batch]:

@@ -242,7 +242,7 @@ def test_topics_are_printed_for_an_operator_and_checked(place: Place) -> None:
         words = line.split()
         configs = dict(words[at + 1].split("=") for at, word in enumerate(words) if word == "--config")
         count = int(words[words.index("--partitions") + 1])
-        asyncio.run(make(place.address, words[words.index("--topic") + 1], count, **configs))
+        asyncio.run(make(place.address, words[words.index("--topic") + 1], count, copies=1, **configs))
     assert place.json("topics", place.file.name, "--check") == {"pipeline": place.name, "partitions": 2}
     other = complaint(place.ran("topics", place.file.name, "--check", "--partitions", "3"), Exit.USER)
     assert other.startswith(f"The topics of {place.name} are for 2 partitions, not 3")

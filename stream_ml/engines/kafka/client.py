@@ -25,6 +25,8 @@ from stream_ml.errors import StreamMLError, UsageError
 #: this long, in seconds. Its own 0.02 would be most of a turn. tests/kafka/test_client_defects.py watches the name.
 sender.BACKOFF_OVERRIDE = 0.001
 
+#: In a row, without progress between them; past them the process ends.
+MOST_FAILURES = 8
 _REFUSED = (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_ml.config.kafka import KafkaSettings
-from stream_ml.engines.kafka.client import deadline
+from stream_ml.engines.kafka.client import MOST_FAILURES, LostError, deadline
 from stream_ml.engines.kafka.fetch import fetched
 from stream_ml.engines.kafka.sources import consumer_options
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.sessions.versions import Collector, ModelVersion
+
+_log = logging.getLogger("stream_ml")
 
 
 class Models:
@@ -29,7 +32,8 @@ class Models:
     ) -> None:
         self._wait_s = settings.deadline_s
         self._tp = TopicPartition(topic, 0)
-        self._consumer = AIOKafkaConsumer(**client, **consumer_options(settings))
+        self._made = lambda: AIOKafkaConsumer(**client, **consumer_options(settings))
+        self._consumer = self._made()
         self._collector = Collector(pipeline, allow_pickle=settings.allow_pickle)
         self._work: asyncio.Task[None] | None = None
         self.newest: ModelVersion | None = None
@@ -37,6 +41,10 @@ class Models:
 
     async def start(self) -> None:
         """Read what is there, then follow."""
+        await self._open()
+        self._work = asyncio.create_task(self._follow())
+
+    async def _open(self) -> None:
         tp = self._tp
         async with deadline(self._wait_s, f"reading {tp.topic}"):
             await self._consumer.start()
@@ -45,7 +53,6 @@ class Models:
             end = (await self._consumer.end_offsets([tp]))[tp]
             while await self._consumer.position(tp) < end:
                 await self._read(0.2)
-        self._work = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
         """Leave off."""
@@ -60,9 +67,22 @@ class Models:
             self._work.result()
 
     async def _follow(self) -> None:
+        """Follow; after an error read again from the beginning: versions that are known are left."""
+        failures = 0
         while True:
-            async with deadline(self._wait_s + 1.0, f"reading {self._tp.topic}"):
-                await self._read(1.0)
+            try:
+                if failures:
+                    await self._consumer.stop()
+                    self._consumer = self._made()
+                    await self._open()
+                    failures = 0
+                async with deadline(self._wait_s + 1.0, f"reading {self._tp.topic}"):
+                    await self._read(1.0)
+            except LostError as error:
+                failures += 1
+                if failures == MOST_FAILURES:
+                    raise
+                _log.warning("model versions: %s; read again", error)
 
     async def _read(self, wait_s: float) -> None:
         for records in (await fetched(self._consumer, wait_s)).values():

@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.config.settings import Settings
-from stream_ml.engines.kafka.client import FencedError, LostError
+from stream_ml.engines.kafka.client import MOST_FAILURES, FencedError, LostError
 from stream_ml.engines.kafka.jobs import LEARNER, LearnerJob, ScorerJob
 from stream_ml.engines.kafka.members import Members
 from stream_ml.engines.kafka.models import Models
@@ -30,7 +30,6 @@ from stream_ml.plan.partitions import require_partitions, require_shared
 
 _log = logging.getLogger("stream_ml")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
-_MOST_FAILURES = 8  # in a row, without a turn between them
 _TELL_EVERY_S = 5.0
 
 Say = Callable[[str], None]
@@ -231,7 +230,7 @@ class Worker:
                 failures = 1 if task.told.turns else failures + 1
                 self.fenced += isinstance(error, FencedError)
                 self.lost += not isinstance(error, FencedError)
-                if failures >= _MOST_FAILURES:
+                if failures >= MOST_FAILURES:
                     raise
                 _log.warning("task %s: %s; acquired anew if it is still ours", name, error)
                 await self._pause(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**failures))

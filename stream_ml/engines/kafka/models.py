@@ -32,8 +32,8 @@ class Models:
     ) -> None:
         self._wait_s = settings.deadline_s
         self._tp = TopicPartition(topic, 0)
-        self._made = lambda: AIOKafkaConsumer(**client, **consumer_options(settings))
-        self._consumer = self._made()
+        self._options = {**client, **consumer_options(settings)}
+        self._consumer = AIOKafkaConsumer(**self._options)
         self._collector = Collector(pipeline, allow_pickle=settings.allow_pickle)
         self._work: asyncio.Task[None] | None = None
         self.newest: ModelVersion | None = None
@@ -73,7 +73,7 @@ class Models:
             try:
                 if failures:
                     await self._consumer.stop()
-                    self._consumer = self._made()
+                    self._consumer = AIOKafkaConsumer(**self._options)
                     await self._open()
                     failures = 0
                 async with deadline(self._wait_s + 1.0, f"reading {self._tp.topic}"):

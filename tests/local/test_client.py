@@ -200,7 +200,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
     [
         ("fraud.db", "'fraud.db' is not a URL. Write sqlite:///fraud.db"),
         ("", "'' is not a URL. Write sqlite:///FILE"),
-        ("kafka://host:9092", "The URL kafka://host:9092 names no engine: kafka. Engines here: sqlite:///FILE"),
+        ("redis://host", "The URL redis://host names no engine: redis. Engines here: sqlite:///FILE and kafka://HOST:PORT"),
         ("sqlite://fraud.db", "The URL sqlite://fraud.db has a host. A file takes three slashes: sqlite:///fraud.db"),
         ("sqlite:///", "The URL sqlite:/// names no file. Write sqlite:///fraud.db"),
         ("sqlite:////", "The URL sqlite://// names no file. Write sqlite:///fraud.db"),

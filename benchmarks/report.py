@@ -168,6 +168,51 @@ def start(found: Result) -> list[str]:
     ]
 
 
+def kafka(found: Result) -> list[str]:
+    """Spell the Kafka engine beside its floors, and how fresh its answers are."""
+    rows = [
+        [
+            f"{float(rate):,.0f}", name, *(spread(one["latency_ms"][share]) for share in ("p50", "p99", "p99_9")),
+            spread(one["generator_delay_p99_9_ms"]), f"{one['void']} of {at['rounds']}",
+            "yes" if one["sustained"] else "no",
+        ]
+        for rate, at in found["latency"].items()
+        for name, one in at["programs"].items()
+    ]  # fmt: skip
+    head = ["events/s", "", "p50 ms", "p99 ms", "p99.9 ms", "generator's own delay, p99.9 ms", "void", "sustained"]
+    lines = table(head, rows)
+    for rate, at in found["latency"].items():
+        p50, p99 = at["ratio"]["p50"], at["ratio"]["p99"]
+        lines += ["", f"At {float(rate):,.0f} events/s, worker to echo: {p50} at p50, {p99} at p99 (at most 2)."]
+    drained, fresh = found["throughput"], found["freshness"]
+    head = ["", "payments/s", "CPU us a payment", "of the broker besides", "transactions"]
+    lines += ["", f"A backlog of {drained['payments']:,} payments with as many label records:", ""]
+    lines += table(
+        head,
+        (
+            [
+                name, spread(one["payments_per_second"]), spread(one["cpu_us_per_payment"]),
+                spread(one["broker_cpu_us_per_payment"]), spread(one["turns"]),
+            ]
+            for name, one in drained["programs"].items()
+        ),
+    )  # fmt: skip
+    ratio, seen = drained["ratio"], fresh["update_visible_ms"]
+    return [
+        *lines, "",
+        f"Worker to pass-through: {ratio['by_wall_time']} by wall time (at least 0.5), "
+        f"{ratio['by_cpu_time']} by CPU time.",
+        "",
+        f"Update-visible latency, {fresh['partitions']} partitions, one learner that publishes every "
+        f"{fresh['sync_s']:g} s, {fresh['rate']:,.0f} events/s: p50 {seen['p50']:,} ms, p99 {seen['p99']:,} ms "
+        f"(at most {fresh['limit_ms']:,.0f}), over {seen['n']:,} labels"
+        + ("; the generator was late, so this run is void." if fresh["void"] else "."),
+        "A run is void where the generator itself was more than 1 ms late at p99.9: the machine was too busy."
+        " Ratios of programs that ran in turn say something all the same, absolute figures do not."
+        " [How it is measured](bench.md).",
+    ]  # fmt: skip
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "cards": ("Replay", cards),
     "local": ("The local engine, end to end", local),
@@ -177,6 +222,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "models": ("Compiled models beside river", models),
     "equality": ("Compiled equals river", equality),
     "start": ("Warm start", start),
+    "kafka": ("The Kafka engine beside its floors", kafka),
 }
 
 

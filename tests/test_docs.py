@@ -49,7 +49,7 @@ def test_every_command_and_option_that_a_page_names_exists(tmp_path: Path) -> No
     for page in PAGES:
         for words in commands(page):
             options = {word.split("=")[0] for word in words if word.startswith("--")}
-            command = " ".join(words[:2]) if words[0] == "dead-letters" else words[0]
+            command = " ".join(words[:2]) if words[0] in {"dead-letters", "bench"} else words[0]
             named.setdefault(command, set()).update(options)
     assert {"new", "check", "produce", "run", "consume", "replay", "status"} <= set(named)
     for command, options in named.items():

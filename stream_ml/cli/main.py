@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 dead_letters = typer.Typer(help="Look at records that were refused, and why; produce them again.", no_args_is_help=True)
 app.add_typer(dead_letters, name="dead-letters")
+bench = typer.Typer(help="Measure a pipeline on an engine.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE.py", help="The file that defines the pipeline.")]
 Topic = Annotated[str, typer.Argument(metavar="TOPIC", help="Name of the topic.")]
@@ -35,6 +37,11 @@ On = Annotated[
         "--on", metavar="URL", help="Where the log is: sqlite:///FILE or kafka://HOST:PORT. Default: the setting `url`."
     ),
 ]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", metavar="TOPIC=FILE", help="Repeat these records, with fresh ids and times."),
+]
+Keys = Annotated[int, typer.Option(metavar="N", min=1, help="Different keys of made-up events.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for scripts.")]
 Durability = Annotated[
     str | None, typer.Option(metavar="full|normal", help="full: survives power loss. normal: survives kill -9 only.")
@@ -239,6 +246,45 @@ def topics(
     from stream_ml.cli.topics import topics as command
 
     command(pipeline, on, partitions, check=check, as_json=json)
+
+
+@bench.command("latency")
+def bench_latency(  # noqa: PLR0913, PLR0917 - a command's options
+    pipeline: PipelineFile,
+    on: On = None,
+    rate: Annotated[float, typer.Option(metavar="R", min=0.1, help="Events a second.")] = 1_000.0,
+    duration: Annotated[str, typer.Option(metavar="T", help="How long, the warm-up included: 30s, 2m.")] = "30s",
+    sweep: Annotated[bool, typer.Option("--sweep", help="Raise the rate until the lag grows.")] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Figures and picture go here.")] = Path("bench"),
+    labels: Annotated[float, typer.Option(metavar="SHARE", min=0, max=1, help="Events that get a label.")] = 0.2,
+    label_after: Annotated[str, typer.Option(metavar="T", help="How long after its event a label is sent.")] = "1s",
+    arrivals: Annotated[str, typer.Option(metavar="constant|poisson|burst", help="How events follow.")] = "constant",
+    keys: Keys = 5_000,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Measure latency with an open loop, on a copy of the pipeline with topics of its own."""
+    from stream_ml.cli.bench import latency as command
+    from stream_ml.cli.bench import latency_of
+
+    asked = latency_of(pipeline, on, rate, duration, labels, label_after, arrivals, keys, data or [], sweep=sweep)
+    command(asked, out, as_json=json)
+
+
+@bench.command("throughput")
+def bench_throughput(
+    pipeline: PipelineFile,
+    on: On = None,
+    records: Annotated[int, typer.Option(metavar="N", min=1, help="Events, each with its label.")] = 200_000,
+    keys: Keys = 5_000,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Fill a backlog, then measure how a worker drains it, on a copy of the pipeline with topics of its own."""
+    from stream_ml.cli.bench import backlog_of
+    from stream_ml.cli.bench import throughput as command
+
+    command(backlog_of(pipeline, on, records, keys, data or []), as_json=json)
 
 
 @app.command()

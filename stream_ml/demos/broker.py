@@ -291,7 +291,7 @@ class Broker:
         lines = [f"{name}={value}\n" for name, value in all_of_them.items()]
         settings.write_text("".join(lines), encoding="utf-8")
         if not (self.folder / "data" / "meta.properties").exists():
-            words = ["kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", str(settings)]
+            words = ["kafka.tools.StorageTool", "format", f"--cluster-id={self.cluster}", "-c", str(settings)]
             done = subprocess.run(
                 java(*words, options=("-Xmx128m", *_JAVA, *QUICK)),
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,

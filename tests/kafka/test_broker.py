@@ -245,3 +245,9 @@ def test_without_java_tests_are_skipped_but_not_under_ci(tmp_path: Path, ci: str
     )  # fmt: skip
     assert f"1 {outcome}" in done.stdout, done.stdout + done.stderr
     assert "there is no java" in done.stdout
+
+
+def test_a_clusters_id_may_begin_with_a_dash(kafka_jars: Path, tmp_path: Path) -> None:
+    assert kafka_jars.is_dir()
+    Broker(tmp_path / "broker", cluster="-kU3OEVBNTcwNTJENDM2Qg")._format()
+    assert "-kU3OEVBNTcwNTJENDM2Qg" in (tmp_path / "broker" / "data" / "meta.properties").read_text(encoding="utf-8")

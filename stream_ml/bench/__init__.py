@@ -1,0 +1,1 @@
+"""Measures a pipeline on an engine: latency with an open loop, throughput over a backlog."""

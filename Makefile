@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 OUT    := out
 
-.PHONY: help env demo test core lint bench lock clean
+.PHONY: help env demo demo-kafka test core lint bench lock clean
 
 help:           ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 12
 
 env: $(STAMP)   ## the environment in .venv: pinned dependencies, this package in place, bytecode compiled
 
@@ -24,6 +24,9 @@ $(STAMP): requirements-dev.lock pyproject.toml
 
 demo: env       ## a year of flights through the local engine, with a live table, a summary and a plot
 	$(BIN)/stream-ml demo flights
+
+demo-kafka: env ## a broker, a producer and two workers, one of them killed and back: a live view, a summary and a plot
+	$(BIN)/stream-ml demo kafka
 
 test: lint      ## lint, then every test and every example in the docstrings
 	$(BIN)/python -m pytest

@@ -107,10 +107,17 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
     start_from: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Start with the state that `replay --save DIR` kept.")
     ] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(metavar="scorer|learner|all", help="On Kafka: run partitions, the learner, or both (default)."),
+    ] = None,
     durable: Durability = None,
     json: Json = False,
 ) -> None:
     """Run a pipeline on a log: predict, learn, follow; SIGTERM and Ctrl-C stop it cleanly."""
+    from stream_ml.cli.early import stoppable
+
+    stoppable()
     from stream_ml.cli.run import RunCommand
     from stream_ml.cli.run import run as command
 
@@ -123,6 +130,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
             give_up=give_up,
             metrics_port=metrics_port,
             start_from=start_from,
+            role=role,
             durable=durable,
         ),
         as_json=json,
@@ -289,13 +297,18 @@ def bench_throughput(
 
 @app.command()
 def demo(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which one: flights.")] = "flights",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which one: flights, cards, kafka.")] = "flights",
+    rate: Annotated[float | None, typer.Option(metavar="R", min=1, help="kafka: payments a second.")] = None,
+    duration: Annotated[float | None, typer.Option(metavar="S", min=1, help="kafka: for so many seconds.")] = None,
+    produce_to: Annotated[
+        str | None, typer.Option(metavar="URL", help="kafka: only produce, to brokers that run already.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Run a demonstration on real data."""
+    """Run a demonstration: flights (a year of real data), cards (generated), kafka (two workers, one killed)."""
     from stream_ml.cli.demo import demo as command
 
-    command(name, as_json=json)
+    command(name, as_json=json, rate=rate, duration=duration, produce_to=produce_to)
 
 
 def main() -> None:

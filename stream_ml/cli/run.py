@@ -38,6 +38,7 @@ class RunCommand:
     give_up: bool
     metrics_port: int | None
     start_from: Path | None
+    role: str | None
     durable: str | None
 
 
@@ -59,6 +60,9 @@ def run(typed: RunCommand, *, as_json: bool) -> None:
 
         run_on_kafka(typed, settings, servers, as_json=as_json)
         return
+    if typed.role is not None:
+        cause = "--role goes with Kafka: the one worker of a SQLite file predicts and learns"
+        raise UsageError(cause, "Leave --role out")
     path = database_path(url)
     pipeline = load(typed.pipeline)
     require_place(path, Access.WRITE)

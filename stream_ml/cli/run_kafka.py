@@ -17,7 +17,7 @@ from stream_ml.language.loader import load
 
 if TYPE_CHECKING:
     from stream_ml.cli.run import RunCommand
-    from stream_ml.engines.kafka.worker import Worker
+    from stream_ml.engines.kafka.worker import Role, Worker
 
 
 def run_on_kafka(typed: RunCommand, settings: Settings, servers: str, *, as_json: bool) -> None:
@@ -36,10 +36,11 @@ def run_on_kafka(typed: RunCommand, settings: Settings, servers: str, *, as_json
         raise UsageError(cause, "A state saved by replay starts a SQLite file; on Kafka begin at the topics' start")
     kafka = read_kafka_settings()
     pipeline = load(typed.pipeline)
-    worker_of = _worker()
+    worker_of, role = _worker(typed.role)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.ERROR)  # a rebalance is no mishap
     settle()
-    worker = worker_of(pipeline, servers, settings, kafka, tell)
+    worker = worker_of(pipeline, servers, settings, kafka, tell, role)
     tell(f"{pipeline.name} on {servers}")
     with ExitStack() as stack:
         if settings.metrics_port is not None:
@@ -56,18 +57,25 @@ def run_on_kafka(typed: RunCommand, settings: Settings, servers: str, *, as_json
 
 
 async def _run(worker: Worker, *, until_end: bool) -> None:
+    from stream_ml.engines.kafka.client import unheard  # noqa: PLC0415 - an extra
+
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(unheard)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
     await worker.run(until_end=until_end)
 
 
-def _worker() -> type[Worker]:
+def _worker(role: str | None) -> tuple[type[Worker], Role]:
     try:
-        from stream_ml.engines.kafka.worker import Worker  # noqa: PLC0415 - an extra
+        from stream_ml.engines.kafka.worker import Role, Worker  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         if error.name != "aiokafka":
             raise
         cause = "Kafka needs aiokafka, which is not installed"
         raise UsageError(cause, "pip install 'stream-ml[kafka]'") from error
-    return Worker
+    try:
+        return Worker, Role(role or Role.ALL)
+    except ValueError as error:
+        cause = f"There is no role {role!r}"
+        raise UsageError(cause, f"Roles: {', '.join(Role)}") from error

@@ -26,7 +26,9 @@ class Line:
     values: Sequence[float]
 
 
-def draw(path: Path, title: str, panels: Mapping[str, Sequence[Line]], alarms_ms: Sequence[int] = ()) -> Path:
+def draw(
+    path: Path, title: str, panels: Mapping[str, Sequence[Line]], alarms_ms: Sequence[int] = (), called: str = "alarms"
+) -> Path:
     """Draw quality over time into a PNG file.
 
     Parameters
@@ -39,6 +41,8 @@ def draw(path: Path, title: str, panels: Mapping[str, Sequence[Line]], alarms_ms
         Lines by the metric's name, one panel each, from top to bottom.
     alarms_ms
         Moments of alarms in epoch milliseconds, drawn into every panel.
+    called
+        What they are called in the legend.
 
     Returns
     -------
@@ -68,15 +72,15 @@ def draw(path: Path, title: str, panels: Mapping[str, Sequence[Line]], alarms_ms
     figure = Figure(figsize=(WIDTH_INCHES, 0.8 + PANEL_INCHES * len(panels)), layout="constrained")
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
     for axes, (metric, lines) in zip(rows[:, 0], panels.items(), strict=True):
-        _panel(axes, metric, lines, alarms_ms)
+        _panel(axes, metric, lines, alarms_ms, called)
     rows[0, 0].set_title(title)
     figure.savefig(path, dpi=110)
     return path
 
 
-def _panel(axes: Axes, metric: str, lines: Sequence[Line], alarms_ms: Sequence[int]) -> None:
+def _panel(axes: Axes, metric: str, lines: Sequence[Line], alarms_ms: Sequence[int], called: str) -> None:
     for number, alarm in enumerate(_days(alarms_ms)):
-        label = f"alarms ({len(alarms_ms)})" if number == 0 else None
+        label = f"{called} ({len(alarms_ms)})" if number == 0 else None
         axes.axvline(alarm, color="tab:red", alpha=0.5, linewidth=0.8, label=label)
     for line in lines:
         axes.plot(_days(line.at_ms), list(line.values), label=line.name, linewidth=1.4)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -27,20 +28,15 @@ def metric(session: Session, name: str, window: str) -> float | None:
     return None
 
 
-class Board:
-    """The state of a run, shown at intervals; used as a context, and called after each turn."""
+class Rows:
+    """A row of numbers that changes: a live table on a terminal, a line now and then elsewhere; used as a context."""
 
-    COLUMNS = ("day", "records", "records/s", "AUC", "AUC, last 10,000", "log loss", "alarms", "lag (rows)")
-
-    def __init__(self, console: Console, title: str, records: int) -> None:
-        self._console = console
-        self._title = title
-        self._all = records
-        self._begun = self._shown = time.perf_counter()
-        self._done = 0
+    def __init__(self, console: Console, title: str, columns: Sequence[str]) -> None:
+        self._console, self._title, self._columns = console, title, columns
         self._live: Live | None = None
+        self._shown = time.perf_counter()
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live = Live(self._table([]), console=self._console, refresh_per_second=8)
             self._live.__enter__()
@@ -49,6 +45,51 @@ class Board:
     def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.stop()
+
+    @property
+    def due(self) -> bool:
+        """Whether the row before was shown long enough ago."""
+        return time.perf_counter() - self._shown >= (TERMINAL_S if self._live is not None else PLAIN_S)
+
+    def show(self, row: Sequence[str]) -> None:
+        """Show a row."""
+        self._shown = time.perf_counter()
+        if self._live is not None:
+            self._live.update(self._table(row))
+        else:
+            line = "  ".join(f"{name} {value}" for name, value in zip(self._columns, row, strict=True))
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+    def note(self, line: str) -> None:
+        """Write a line above the table."""
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _table(self, row: Sequence[str]) -> Table:
+        table = Table(title=self._title, title_justify="left")
+        for name in self._columns:
+            table.add_column(name, justify="right")
+        if row:
+            table.add_row(*row)
+        return table
+
+
+class Board:
+    """The state of a run, shown at intervals; used as a context, and called after each turn."""
+
+    COLUMNS = ("day", "records", "records/s", "AUC", "AUC, last 10,000", "log loss", "alarms", "lag (rows)")
+
+    def __init__(self, console: Console, title: str, records: int) -> None:
+        self._rows = Rows(console, title, self.COLUMNS)
+        self._all = records
+        self._begun = time.perf_counter()
+        self._done = 0
+
+    def __enter__(self) -> Board:
+        self._rows.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._rows.__exit__(*error)
 
     @property
     def rate(self) -> float:
@@ -60,11 +101,8 @@ class Board:
         if not carried.records:
             return
         self._done += carried.records
-        now = time.perf_counter()
-        last = carried.behind == 0
-        if not last and now - self._shown < (TERMINAL_S if self._live is not None else PLAIN_S):
+        if carried.behind and not self._rows.due:
             return
-        self._shown = now
         day = datetime.fromtimestamp(session.scorer.now / 1000, UTC).date().isoformat()
         row = [
             day,
@@ -76,20 +114,7 @@ class Board:
             str(session.outputs.alarms),
             f"{carried.behind:,}",
         ]
-        if self._live is not None:
-            self._live.update(self._table(row))
-        else:
-            self._console.print(
-                "  ".join(f"{n} {v}" for n, v in zip(self.COLUMNS, row, strict=True)), highlight=False, soft_wrap=True
-            )
-
-    def _table(self, row: Sequence[str]) -> Table:
-        table = Table(title=self._title, title_justify="left")
-        for name in self.COLUMNS:
-            table.add_column(name, justify="right")
-        if row:
-            table.add_row(*row)
-        return table
+        self._rows.show(row)
 
 
 def _number(value: float | None) -> str:

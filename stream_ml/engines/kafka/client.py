@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import (
@@ -27,6 +29,8 @@ sender.BACKOFF_OVERRIDE = 0.001
 
 #: In a row, without progress between them; past them the process ends.
 MOST_FAILURES = 8
+_CLOSE_S = 5.0
+_log = logging.getLogger("stream_ml")
 _REFUSED = (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
@@ -70,6 +74,28 @@ async def deadline(seconds: float, what: str) -> AsyncIterator[None]:
     except (KafkaError, AssertionError, OSError) as error:
         cause = f"{what}: {type(error).__name__}: {error}"
         raise LostError(cause) from error
+
+
+def unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Handle what no one awaited, as a loop's exception handler: of aiokafka's own errors nothing is said again.
+
+    A producer that is fenced leaves futures of its batches behind that nobody can wait for; the turn told the error.
+    """
+    if not isinstance(context.get("exception"), KafkaError):
+        loop.default_exception_handler(context)
+
+
+async def let_go(*closing: Coroutine[Any, Any, Any]) -> None:
+    """Close connections; one that does not close in time is left to the operating system."""
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            told = await asyncio.gather(*closing, return_exceptions=True)
+    except TimeoutError:
+        _log.warning("a connection did not close within %g s", _CLOSE_S)
+    else:
+        for error in told:
+            if isinstance(error, Exception):
+                _log.warning("a connection did not close: %s", error)
 
 
 def place(tp: TopicPartition) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from stream_ml.config.kafka import KafkaSettings
-from stream_ml.engines.kafka.client import LostError, deadline, place
+from stream_ml.engines.kafka.client import LostError, deadline, let_go, place
 from stream_ml.engines.kafka.sources import consumer_options
 from stream_ml.errors import CorruptError, FormatError
 
@@ -94,7 +94,7 @@ class Logs:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await asyncio.gather(self._reader.stop(), self._uncommitted.stop())
+        await let_go(self._reader.stop(), self._uncommitted.stop())
 
     async def settled(self, tp: TopicPartition) -> int:
         """Wait until no open transaction hides committed records; returns the end.

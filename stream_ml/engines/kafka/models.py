@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_ml.config.kafka import KafkaSettings
-from stream_ml.engines.kafka.client import MOST_FAILURES, LostError, deadline
+from stream_ml.engines.kafka.client import MOST_FAILURES, LostError, deadline, let_go
 from stream_ml.engines.kafka.fetch import fetched
 from stream_ml.engines.kafka.sources import consumer_options
 from stream_ml.language.pipeline import Pipeline
@@ -59,7 +59,7 @@ class Models:
         if self._work is not None:
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
-        await self._consumer.stop()
+        await let_go(self._consumer.stop())
 
     def failed(self) -> None:
         """Raise what following raised."""
@@ -72,7 +72,7 @@ class Models:
         while True:
             try:
                 if failures:
-                    await self._consumer.stop()
+                    await let_go(self._consumer.stop())
                     self._consumer = AIOKafkaConsumer(**self._options)
                     await self._open()
                     failures = 0

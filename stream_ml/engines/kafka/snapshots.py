@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from stream_ml.config.kafka import KafkaSettings
-from stream_ml.engines.kafka.client import deadline
+from stream_ml.engines.kafka.client import deadline, let_go
 from stream_ml.engines.kafka.logs import FORMAT, MANIFEST, Generation
 from stream_ml.engines.kafka.writer import BATCH_BYTES, Part
 from stream_ml.sessions.session import read_manifest
@@ -47,7 +47,7 @@ class Pieces:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._producer.stop()
+        await let_go(self._producer.stop())
 
     async def write(self, to: TopicPartition, key: bytes, blob: bytes) -> tuple[int, ...]:
         """Write a blob in pieces; returns their offsets."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.engines.kafka.checks import KeyCheck
-from stream_ml.engines.kafka.client import LostError, deadline, place
+from stream_ml.engines.kafka.client import LostError, deadline, let_go, place
 from stream_ml.engines.kafka.fetch import Fetched, fetched
 from stream_ml.errors import CorruptError
 from stream_ml.schema.records import Run, Topics
@@ -125,7 +125,7 @@ class Sources:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._consumer.stop()
+        await let_go(self._consumer.stop())
 
     async def ends(self) -> dict[TopicPartition, int]:
         """Ask where each source ends for readers of committed records."""
@@ -200,8 +200,11 @@ class Sources:
 
     @property
     def lag(self) -> int:
-        """How many offsets lie between the positions and the ends that were told last."""
-        return sum(max(0, source.known - source.fed) for source in self._all.values())
+        """How many offsets lie between the positions and the ends that were told last, markers at an end left out."""
+        return sum(
+            max(0, source.known - (source.fed if source.values else max(source.fed, source.read)))
+            for source in self._all.values()
+        )
 
     @property
     def positions(self) -> dict[TopicPartition, int]:

@@ -16,6 +16,7 @@ from stream_ml.config.kafka import KafkaSettings
 from stream_ml.config.settings import Settings
 from stream_ml.engines.kafka.checks import KeyCheck
 from stream_ml.engines.kafka.client import place
+from stream_ml.engines.kafka.given_up import GivenUp
 from stream_ml.engines.kafka.logs import Logs
 from stream_ml.engines.kafka.recovery import POINTER, Made, recover
 from stream_ml.engines.kafka.snapshots import Pieces, Snapshots
@@ -147,6 +148,7 @@ class Task:
         )  # fmt: skip
         self._sources: Sources | None = None
         self._stopping = False
+        self._beginning = GivenUp()
         self._flight: asyncio.Task[None] | None = None
         self._begun = 0.0
         self._last = -1
@@ -159,8 +161,9 @@ class Task:
     # --- life ---------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Ask for a clean end: the turn at hand is finished, a snapshot is kept."""
+        """Ask for a clean end: the turn at hand is finished, a snapshot is kept; what is still restored is given up."""
         self._stopping = True
+        self._beginning.stop()
 
     def finish(self) -> None:
         """Ask for an end when every record is read."""
@@ -198,9 +201,9 @@ class Task:
         """
         try:
             begun = time.monotonic()
-            await self._acquire()
-            self._say(f"task {self.job.name}: {self.told.line}, {time.monotonic() - begun:.1f} s")
+            await self._beginning.run(self._acquire())
             if not self._stopping:
+                self._say(f"task {self.job.name}: {self.told.line}, {time.monotonic() - begun:.1f} s")
                 self._become(State.RUNNING)
                 await self._serve()
                 self._become(State.DRAINING)
@@ -288,6 +291,7 @@ class Task:
         assert sources is not None
         while not self._stopping:
             self._snapshots.failed()
+            self.told.lag = sources.lag
             runs = sources.take(self._limit)
             if runs:
                 await self._turn(runs)
@@ -332,7 +336,6 @@ class Task:
         self._pace(len(turn.entry))
         self.told.records += sum(len(run.values) for run in runs)
         self.told.feed_s += fed
-        self.told.lag = 0 if self._sources is None else self._sources.lag
 
     def _pace(self, entry: int) -> None:
         """Let turns grow to the most that is allowed, and shrink where a journal entry becomes large."""

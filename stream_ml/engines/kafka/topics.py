@@ -12,7 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from stream_ml.config.kafka import KafkaSettings
-from stream_ml.engines.kafka.client import LostError, deadline
+from stream_ml.engines.kafka.client import LostError, deadline, let_go
 from stream_ml.errors import UsageError
 from stream_ml.plan.bundle import Plan
 
@@ -102,7 +102,7 @@ class Admin:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._client.close()
+        await let_go(self._client.close())
 
     async def partitions(self, topics: Iterable[str]) -> dict[str, int]:
         """Return how many partitions each topic has; those that do not exist are left out."""

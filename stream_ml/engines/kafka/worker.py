@@ -16,6 +16,7 @@ from aiokafka import TopicPartition
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.config.settings import Settings
 from stream_ml.engines.kafka.client import MOST_FAILURES, FencedError, LostError
+from stream_ml.engines.kafka.given_up import GivenUp
 from stream_ml.engines.kafka.jobs import LEARNER, LearnerJob, ScorerJob
 from stream_ml.engines.kafka.members import Members
 from stream_ml.engines.kafka.models import Models
@@ -85,11 +86,13 @@ class Worker:
         self._models: Models | None = None
         self.joined = False
         self._stopping = False
+        self._beginning = GivenUp()
         self._trims: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
-        """Ask every task to finish its turn and keep a snapshot; then `run` returns."""
+        """Ask every task to finish its turn and keep a snapshot; then `run` returns, at once where none has begun."""
         self._stopping = True
+        self._beginning.stop()
         for task in self.tasks.values():
             task.stop()
         self._change.set()
@@ -106,20 +109,10 @@ class Worker:
         admin = Admin(self._client, self._kafka)
         pieces = Pieces(self._client, self._kafka)
         try:
-            await admin.start()
-            self.partitions = await admin.ready(self.plan)
-            require_partitions(self._pipeline, self.partitions)
-            if self.partitions > 1 and self._pipeline.model is not None:
-                require_shared(self._pipeline, allow_pickle=self._kafka.allow_pickle)
-            self._streams = await self._read_topics(admin)
-            await pieces.start()
-            self._shared = Shared(self._client, self._kafka, self._settings, pieces, self._trimmer(admin))
             async with AsyncExitStack() as stack:
-                if self.partitions > 1 and self.plan.learner.estimator is not None:
-                    self._models = await self._follow(stack)
-                members = [await self._join(stack, *group) for group in self._groups()]
+                members = await self._beginning.run(self._begin(stack, admin, pieces))
                 try:
-                    await self._supervise(members, until_end=until_end)
+                    await self._supervise(members or [], until_end=until_end)
                 finally:
                     await self._end()
         finally:
@@ -127,6 +120,20 @@ class Worker:
             await asyncio.gather(*self._trims, return_exceptions=True)
             await pieces.close()
             await admin.close()
+
+    async def _begin(self, stack: AsyncExitStack, admin: Admin, pieces: Pieces) -> list[Members]:
+        """Make and check topics, and join the groups."""
+        await admin.start()
+        self.partitions = await admin.ready(self.plan)
+        require_partitions(self._pipeline, self.partitions)
+        if self.partitions > 1 and self._pipeline.model is not None:
+            require_shared(self._pipeline, allow_pickle=self._kafka.allow_pickle)
+        self._streams = await self._read_topics(admin)
+        await pieces.start()
+        self._shared = Shared(self._client, self._kafka, self._settings, pieces, self._trimmer(admin))
+        if self.partitions > 1 and self.plan.learner.estimator is not None:
+            self._models = await self._follow(stack)
+        return [await self._join(stack, *group) for group in self._groups()]
 
     def _groups(self) -> list[tuple[str, str, Changed]]:
         """Return what this worker takes part in: group, topic whose partitions it shares out, what is told of them."""
@@ -173,6 +180,7 @@ class Worker:
 
     def _learner(self, partitions: frozenset[int]) -> None:
         self._mine = (self._mine - {LEARNER}) | (frozenset({LEARNER}) if partitions else frozenset())
+        self.joined = self.joined or self._role is Role.LEARNER
         self._change.set()
 
     async def _supervise(self, members: list[Members], *, until_end: bool) -> None:

@@ -212,9 +212,12 @@ class Scorer:
 
     def _release(self) -> None:
         """Forget where labels came from whose place has just become free."""
-        if self.origins:
-            for label in self.store.stacks[3, : int(self.store.scalars[operations.LFREED])].tolist():
-                self.origins.pop(label, None)
+        freed = self.store.stacks[3, : int(self.store.scalars[operations.LFREED])]
+        if len(self.origins) < freed.size:
+            held = np.fromiter(self.origins, np.int64, len(self.origins))
+            freed = held[np.isin(held, freed)]
+        for label in freed.tolist():
+            self.origins.pop(label, None)
 
     def _hold(self, taken: Taken) -> None:
         """Remember where the turn's labels that still wait came from."""

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 OUT    := out
 
-.PHONY: help env demo demo-kafka test core lint bench lock clean
+.PHONY: help env demo demo-kafka test test-faults core lint bench lock clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 12
@@ -32,7 +32,10 @@ test: lint      ## lint, then every test and every example in the docstrings
 	$(BIN)/python -m pytest
 
 core: env       ## the quick tests only: no kills, no whole streams, no unjitted runs, no Kafka broker
-	$(BIN)/python -m pytest -m "not slow and not kills and not unjitted and not kafka"
+	$(BIN)/python -m pytest -m "not slow and not kills and not unjitted and not kafka and not faults"
+
+test-faults: env ## the long faults on Kafka: storms of kills, brokers lost; prints a table
+	$(BIN)/python -m pytest -m faults -s tests/kafka
 
 lint: env       ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check

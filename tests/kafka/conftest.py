@@ -7,12 +7,15 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from stream_ml.demos.broker import QUICK, Broker
+from stream_ml.demos.broker_place import HOST, free_members
 from stream_ml.demos.kafka_jars import jars
 from stream_ml.errors import StreamMLError
+from tests.kafka.workers import Nursery
 
 HERE = Path(__file__).parent
 LONGEST_NAME = 60
@@ -24,6 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents and "kafka_jars" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+
+
+class Ports(NamedTuple):
+    """A port that is told to clients, and the one behind it on which the broker listens."""
+
+    front: int
+    behind: int
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +48,34 @@ def kafka_jars() -> Path:
 
 
 @pytest.fixture(scope="session")
-def broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def ports() -> Ports:
+    """Where a proxy stands: clients of its front are told of no other port."""
+    _, other = free_members(2)
+    return Ports(other.port, other.controller)
+
+
+@pytest.fixture(scope="session")
+def broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory, ports: Ports) -> Iterator[Broker]:
     """A broker that stays up for the whole session: no test stops it."""
     assert kafka_jars.is_dir()
-    with Broker(tmp_path_factory.mktemp("kafka") / "broker", machine=QUICK) as started:
+    (own,) = free_members(1)
+    plain = f"PLAINTEXT://{HOST}:{own.port}"
+    options = {
+        "listeners": f"{plain},PROXIED://{HOST}:{ports.behind},CONTROLLER://{HOST}:{own.controller}",
+        "advertised.listeners": f"{plain},PROXIED://{HOST}:{ports.front}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "group.min.session.timeout.ms": "500",
+    }
+    folder = tmp_path_factory.mktemp("kafka") / "broker"
+    with Broker(folder, machine=QUICK, members=(own,), options=options) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """The process that starts workers."""
+    with Nursery() as started:
         yield started
 
 

@@ -7,6 +7,7 @@ worker drops later were seen. Sessions are then fed the runs and ticks of the jo
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,9 @@ from stream_ml.engines.kafka.topics import LOGS, OUTPUTS, names
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.schema.records import Run
 from stream_ml.sessions.journal import Entry, Fed, read_entry
+from stream_ml.sessions.learning import LearnerSession
 from stream_ml.sessions.session import Session
+from stream_ml.sessions.versions import ModelVersion
 
 #: (topic, partition or None for the key's, timestamp ms, key, value)
 Sent = tuple[str, int | None, int | None, bytes | None, bytes]
@@ -40,10 +43,12 @@ class Seen:
 
 
 @asynccontextmanager
-async def reader(address: str, topics: Mapping[str, int]) -> AsyncIterator[Seen]:
+async def reader(
+    address: str, topics: Mapping[str, int], isolation: str = "read_committed"
+) -> AsyncIterator[Seen]:
     """Follow partitions from their beginning; at the end everything that is committed by then was seen."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=address, isolation_level="read_committed", group_id=None, enable_auto_commit=False
+        bootstrap_servers=address, isolation_level=isolation, group_id=None, enable_auto_commit=False
     )
     await consumer.start()
     partitions = [TopicPartition(topic, number) for topic, count in topics.items() for number in range(count)]
@@ -118,16 +123,103 @@ def run_of(seen: Seen, fed: Fed) -> Run:
     )  # fmt: skip
 
 
-def never_stopped(pipeline: Pipeline, partition: int, seen: Seen, **options: Any) -> Session:
-    """Feed a session what a task's journal says, and compare every output byte for byte; returns the session."""
-    session = Session(pipeline, partition=partition, **options)
+def never_stopped(
+    pipeline: Pipeline, partition: int, seen: Seen, versions: Mapping[tuple[str, int], ModelVersion] | None = None
+) -> Session:
+    """Feed a session what a task's journal says, and compare every output byte for byte; returns the session.
+
+    Parameters
+    ----------
+    versions
+        Of the model, where a learner taught it: each turn is answered again by the version that its entry names.
+    """
+    session = Session(pipeline, partition=partition, learning="inline" if versions is None else "shared")
     out: dict[str, list[bytes]] = defaultdict(list)
     for entry in entries_of(pipeline, partition, seen):
-        turn = session.feed([run_of(seen, fed) for fed in entry.fed], entry.tick)
+        if versions is not None:
+            assert entry.served is not None
+            named = (entry.served.lineage, entry.served.count)
+            assert named[1] >= session.version[1], "never an older version"
+            if named != session.version:
+                assert session.take_up(versions[named])
+        turn = session.feed([run_of(seen, fed) for fed in entry.fed], entry.tick, entry.skipped)
         assert read_entry(turn.entry) == entry
         for one in turn.out:
             out[one.topic] += one.values
-    for kind in OUTPUTS:
+    assert_written(pipeline, partition, seen, out, OUTPUTS)
+    return session
+
+
+def learned(pipeline: Pipeline, partitions: int, seen: Seen) -> tuple[LearnerSession, dict[Any, ModelVersion]]:
+    """Feed a learner what its journal says and compare what it wrote; returns it with every version it ever had."""
+    session = LearnerSession(pipeline)
+    out: dict[str, list[bytes]] = defaultdict(list)
+    versions: dict[Any, ModelVersion] = {}
+    for entry in entries_of(pipeline, partitions, seen):
+        turn = session.feed([run_of(seen, fed) for fed in entry.fed])
+        assert read_entry(turn.entry) == entry
+        for one in turn.out:
+            out[one.topic] += one.values
+        assert session.learner.model is not None
+        arrays = {name: array.copy() for name, array in session.learner.model.serving().items()}
+        versions[session.version] = ModelVersion(*session.version, arrays)
+    assert_written(pipeline, partitions, seen, out, ("dead", "alarms", "metrics"))
+    return session, versions
+
+
+def assert_written(
+    pipeline: Pipeline, partition: int, seen: Seen, out: Mapping[str, list[bytes]], kinds: Sequence[str]
+) -> None:
+    for kind in kinds:
         topic = names(pipeline.name)[kind]
         assert seen.values(topic, partition) == out[topic], f"{topic}/{partition}"
-    return session
+
+
+def assert_one_writer(pipeline: Pipeline, partition: int, seen: Seen) -> int:
+    """Require that no two producers' turns interleave in a task's partitions; returns how many producers there were."""
+    writers: set[str] = set()
+    for kind in (*OUTPUTS, LOGS[0]):
+        order: list[str] = []
+        for record in seen.records[TopicPartition(names(pipeline.name)[kind], partition)]:
+            told = dict(record.headers)["stream_ml"].decode().rpartition("/")[0]
+            if not order or order[-1] != told:
+                order.append(told)
+        assert len(order) == len(set(order)), f"{kind}/{partition}: {order}"
+        writers.update(order)
+    return len(writers)
+
+
+def judge(pipeline: Pipeline, partitions: int, seen: Seen) -> list[Session]:
+    """Hold all that was seen against the run that never stopped: nothing lost, nothing twice; returns its sessions."""
+    versions = None
+    if partitions > 1:
+        learner, versions = learned(pipeline, partitions, seen)
+        examples = names(pipeline.name)["examples"]
+        assert learner.examples == seen.count(examples)
+        assert_one_writer(pipeline, partitions, seen)
+    sessions = [never_stopped(pipeline, number, seen, versions) for number in range(partitions)]
+    predicted = [
+        json.loads(raw)["prediction_id"]
+        for number in range(partitions)
+        for raw in seen.values(names(pipeline.name)["predictions"], number)
+    ]
+    assert len(predicted) == len(set(predicted))
+    for number, session in enumerate(sessions):
+        assert_one_writer(pipeline, number, seen)
+        assert_accounted(session, number, seen)
+    return sessions
+
+
+def assert_accounted(session: Session, partition: int, seen: Seen) -> None:
+    """Require that every record was fed, and that every event is predicted, not asked, dead or a duplicate."""
+    for topic in session.topics:
+        records = seen.records[TopicPartition(topic, partition)]
+        fed = session.positions[f"{topic}/{partition}"]
+        assert not records or fed > records[-1].offset, f"{topic}/{partition} was read to {fed}"
+    stats = session.stats
+    events = session.topics[0]
+    letters = map(json.loads, seen.values(f"{session.plan.name}.dead", partition))
+    dead = sum(letter["topic"] == events for letter in letters)
+    told = stats["predicted"] + stats["not_asked"] + stats["duplicate"] + dead
+    assert told == len(seen.values(events, partition)), stats
+    assert stats["predicted"] == len(seen.values(names(session.plan.name)["predictions"], partition))

@@ -23,7 +23,8 @@ from tests.streams import TICK, seeded
 QUICK = KafkaSettings(session_timeout_ms=6_000, heartbeat_interval_ms=500)
 
 
-async def make_topics(broker: Broker, pipeline: Pipeline, kafka: KafkaSettings = QUICK) -> None:
+async def make_topics(broker: Broker, pipeline: Pipeline, partitions: int = 1) -> None:
+    kafka = QUICK.model_copy(update={"partitions": partitions})
     admin = Admin(kafka.client(broker.address), kafka)
     await admin.start()
     await admin.ready(compile_plan(pipeline))

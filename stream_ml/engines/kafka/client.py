@@ -13,6 +13,7 @@ from aiokafka.errors import (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    IllegalOperation,
     InvalidProducerEpoch,
     KafkaError,
     ProducerFenced,
@@ -71,7 +72,12 @@ async def deadline(seconds: float, what: str) -> AsyncIterator[None]:
     except _REFUSED as error:
         cause = f"{what}: Kafka refuses this user ({type(error).__name__}: {error})"
         raise UsageError(cause, "Check STREAM_ML_KAFKA_SASL_* and the ACLs that docs/kafka.md lists") from error
-    except (KafkaError, AssertionError, OSError) as error:
+    except asyncio.CancelledError as error:
+        if cancelled():
+            raise
+        cause = f"{what}: the client gave it up"
+        raise LostError(cause) from error
+    except (KafkaError, IllegalOperation, AssertionError, OSError) as error:
         cause = f"{what}: {type(error).__name__}: {error}"
         raise LostError(cause) from error
 
@@ -96,6 +102,12 @@ async def let_go(*closing: Coroutine[Any, Any, Any]) -> None:
         for error in told:
             if isinstance(error, Exception):
                 _log.warning("a connection did not close: %s", error)
+
+
+def cancelled() -> bool:
+    """Tell whether the running task was cancelled itself: aiokafka also lets out the cancelling of tasks of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def place(tp: TopicPartition) -> str:

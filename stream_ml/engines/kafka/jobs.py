@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from stream_ml.engines.kafka.checks import KeyCheck, key_checks
+from stream_ml.engines.kafka.client import deadline
 from stream_ml.engines.kafka.models import Models
 from stream_ml.engines.kafka.recovery import Made
 from stream_ml.engines.kafka.topics import MODELS, names
@@ -24,6 +26,7 @@ from stream_ml.sessions.versions import Publisher
 LEARNER = "learner"
 #: Bytes of model versions in a second at most: versions of large models come less often.
 BUDGET = 5_000_000
+_LOOK_S = 0.02
 
 
 class ScorerJob:
@@ -37,6 +40,8 @@ class ScorerJob:
         The learner's versions, None where the model learns here.
     check_keys
         Whether records must stand where their keys belong.
+    wait_s
+        How long a version that is not at hand is waited for, seconds.
     """
 
     def __init__(
@@ -45,11 +50,13 @@ class ScorerJob:
         partition: int,
         streams: Sequence[tuple[str, str, int]],
         models: Models | None,
+        wait_s: float = 40.0,
         *,
         check_keys: bool = True,
     ) -> None:
         self.name, self.pipeline, self.partition = str(partition), pipeline.name, partition
-        self._models = models
+        self._models, self._wait_s = models, wait_s
+        self.output = TopicPartition(names(pipeline.name)["predictions"], partition)
         self.sources: dict[TopicPartition, int] = {}
         for topic, role, partitions in streams:
             for number in range(partitions) if role == "table" else (partition,):
@@ -63,14 +70,23 @@ class ScorerJob:
             lambda manifest, blobs: Session.restore(pipeline, manifest, blobs, **options),
         )
 
-    def edge(self, session: Session) -> None:
-        """Take the newest model up; after a recovery the one that answered last is not at hand before."""
+    async def edge(self, session: Session) -> None:
+        """Take the newest model up; after a recovery, wait for the version that answered last or a newer one.
+
+        Another worker may have read further in the models' topic than this one has.
+        """
         if self._models is None:
             return
-        self._models.failed()
-        newest = self._models.newest
-        if newest is not None and newest.lineage == session.version[0]:
-            session.take_up(newest)
+        lineage, count = session.version
+        async with deadline(self._wait_s, f"waiting for the model version {lineage}/{count}"):
+            while True:
+                self._models.failed()
+                newest = self._models.newest
+                if newest is not None and newest.lineage == lineage:
+                    session.take_up(newest)
+                if session.remote is None or session.remote.ready:
+                    return
+                await asyncio.sleep(_LOOK_S)
 
     def due(self, session: Session) -> int | None:
         """Return the first moment at which a deadline may pass."""
@@ -104,7 +120,7 @@ class LearnerJob:
         self.sources = {TopicPartition(own["examples"], number): RANKS["event"] for number in range(partitions)}
         self.first: frozenset[TopicPartition] = frozenset()
         self.checks: dict[TopicPartition, KeyCheck] = {}
-        self._models = TopicPartition(own[MODELS], 0)
+        self.output = TopicPartition(own[MODELS], 0)
         self._sync_ms = pipeline.learning.sync_ms
         self._publisher: Publisher | None = None
         self._published = -1
@@ -115,7 +131,7 @@ class LearnerJob:
             lambda manifest, blobs: LearnerSession.restore(pipeline, manifest, blobs, allow_pickle=allow_pickle),
         )
 
-    def edge(self, session: LearnerSession) -> None:
+    async def edge(self, session: LearnerSession) -> None:
         """Nothing is to be done between turns."""
 
     def due(self, session: LearnerSession) -> int | None:
@@ -140,8 +156,8 @@ class LearnerJob:
             return []
         head = read_head(records[0])
         self._whole = head is not None and head.full
-        return [Part(self._models, [None] * len(records), records)]
+        return [Part(self.output, [None] * len(records), records)]
 
     def stored(self, told: Sequence[RecordMetadata]) -> dict[TopicPartition, int]:
         """Return what a whole version makes needless: everything before it."""
-        return {self._models: told[0].offset} if self._whole and told else {}
+        return {self.output: told[0].offset} if self._whole and told else {}

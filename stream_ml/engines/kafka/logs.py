@@ -104,6 +104,7 @@ class Logs:
         LostError
             If somebody's transaction hangs: the cure is named.
         """
+        stable = 0
         try:
             async with asyncio.timeout(self._wait_s):
                 while True:
@@ -136,7 +137,10 @@ class Logs:
         """Yield the committed records of a partition from an offset to before another.
 
         The end is told by the position, never by a record: what comes last may be markers and aborted records only.
+        What the partition does not hold is left out.
         """
+        stable, _ = await self._ends(tp)
+        first, end = max(first, await self.begin(tp)), min(end, stable)
         self._reader.pause(*self._partitions)
         self._reader.seek(tp, first)
         self._reader.resume(tp)

@@ -71,6 +71,18 @@ class Members(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         self.members = frozenset(tp.partition for tp in assigned if tp.topic == self._topics[0])
         self._changed(self.members)
 
+    async def confirmed(self) -> bool:
+        """Ask the group whether it still counts this worker as a member: after a pause the worker may not know.
+
+        A member that was put out meanwhile hears of it here and joins again, which ends in a call of `changed`.
+        """
+        group = self._consumer._coordinator  # noqa: SLF001 - aiokafka has no public name for a heartbeat
+        if group.generation < 0:  # it is joining
+            return False
+        async with deadline(self._wait_s, "asking the group"):
+            found: bool = await group._do_heartbeat()  # noqa: SLF001
+        return found
+
     async def tell(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit positions for those who watch lag; nobody reads them back."""
         mine = self._consumer.assignment()

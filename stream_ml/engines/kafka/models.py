@@ -11,13 +11,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_ml.config.kafka import KafkaSettings
-from stream_ml.engines.kafka.client import MOST_FAILURES, LostError, deadline, let_go
+from stream_ml.engines.kafka.client import LostError, deadline, let_go
 from stream_ml.engines.kafka.fetch import fetched
 from stream_ml.engines.kafka.sources import consumer_options
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.sessions.versions import Collector, ModelVersion
 
 _log = logging.getLogger("stream_ml")
+_AGAIN_S = 0.5
 
 
 class Models:
@@ -32,8 +33,7 @@ class Models:
     ) -> None:
         self._wait_s = settings.deadline_s
         self._tp = TopicPartition(topic, 0)
-        self._options = {**client, **consumer_options(settings)}
-        self._consumer = AIOKafkaConsumer(**self._options)
+        self._consumer = AIOKafkaConsumer(**client, **consumer_options(settings))
         self._collector = Collector(pipeline, allow_pickle=settings.allow_pickle)
         self._work: asyncio.Task[None] | None = None
         self.newest: ModelVersion | None = None
@@ -41,18 +41,15 @@ class Models:
 
     async def start(self) -> None:
         """Read what is there, then follow."""
-        await self._open()
-        self._work = asyncio.create_task(self._follow())
-
-    async def _open(self) -> None:
         tp = self._tp
         async with deadline(self._wait_s, f"reading {tp.topic}"):
             await self._consumer.start()
             self._consumer.assign([tp])
-            self._consumer.seek(tp, (await self._consumer.beginning_offsets([tp]))[tp])
+            await self._rewind()
             end = (await self._consumer.end_offsets([tp]))[tp]
             while await self._consumer.position(tp) < end:
                 await self._read(0.2)
+        self._work = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
         """Leave off."""
@@ -67,22 +64,24 @@ class Models:
             self._work.result()
 
     async def _follow(self) -> None:
-        """Follow; after an error read again from the beginning: versions that are known are left."""
-        failures = 0
+        """Read on; after a pause of the process, or where the learner dropped what comes next, from the beginning."""
+        lost = False
         while True:
             try:
-                if failures:
-                    await let_go(self._consumer.stop())
-                    self._consumer = AIOKafkaConsumer(**self._options)
-                    await self._open()
-                    failures = 0
                 async with deadline(self._wait_s + 1.0, f"reading {self._tp.topic}"):
+                    if lost:
+                        await self._rewind()
+                    lost = False
                     await self._read(1.0)
             except LostError as error:
-                failures += 1
-                if failures == MOST_FAILURES:
-                    raise
-                _log.warning("model versions: %s; read again", error)
+                _log.warning("%s; read again from its beginning", error)
+                lost = True
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _rewind(self) -> None:
+        """Go to the oldest record: a collector takes records in any order and again."""
+        tp = self._tp
+        self._consumer.seek(tp, (await self._consumer.beginning_offsets([tp]))[tp])
 
     async def _read(self, wait_s: float) -> None:
         for records in (await fetched(self._consumer, wait_s)).values():

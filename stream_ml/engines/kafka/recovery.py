@@ -76,12 +76,21 @@ Opened = Callable[[dict[str, int]], Awaitable[Sources]]
 
 
 async def recover(
-    logs: Logs, journal: TopicPartition, state: TopicPartition, made: Made, opened: Opened, progress: Progress
+    logs: Logs,
+    journal: TopicPartition,
+    state: TopicPartition,
+    *,
+    output: TopicPartition,
+    made: Made,
+    opened: Opened,
+    progress: Progress,
 ) -> Recovered:
     """Bring a session to where the journal ends.
 
     Parameters
     ----------
+    output
+        A partition where nobody but the task writes, and it nothing without an entry in its journal.
     opened
         Opens the task's sources at positions.
     progress
@@ -98,7 +107,8 @@ async def recover(
     begin = await logs.begin(journal)
     last = await logs.last(journal, begin, end)
     if last is None:
-        if begin > 0 or await logs.last(state, await logs.begin(state), state_end) is not None:
+        written = [(state, state_end), (output, await logs.settled(output))]
+        if begin > 0 or any([await logs.last(tp, await logs.begin(tp), end) is not None for tp, end in written]):
             cause = f"{place(journal)} holds no entry, and the pipeline has run: the journal was deleted"
             raise CorruptError(cause, _CURE)
         return Recovered(made.fresh(), None, -1, 0, -1, "fresh start")

@@ -190,7 +190,9 @@ class Sources:
         )
         cause = f"Kafka no longer holds what comes next: {told or 'an offset past the end; was the topic made anew?'}"
         return CorruptError(
-            cause, "Keep the topics longer than the longest outage; to go on without these records, start anew"
+            cause,
+            "Keep the topics longer than the longest outage; to go on without these records, start anew under another "
+            "pipeline name",
         )
 
     @property

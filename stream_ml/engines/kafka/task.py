@@ -63,6 +63,7 @@ class Job(Protocol):
 
     `partition` is where the task writes in every topic of its own; `sources` are the partitions that it reads, with
     their ranks among records received at the same moment; `first` of them are read whole before the others begin.
+    Nobody but the task writes to `output`.
     """
 
     @property
@@ -78,9 +79,11 @@ class Job(Protocol):
     @property
     def checks(self) -> Mapping[TopicPartition, KeyCheck]: ...  # noqa: D102
     @property
+    def output(self) -> TopicPartition: ...  # noqa: D102
+    @property
     def made(self) -> Made: ...  # noqa: D102
 
-    def edge(self, session: Any) -> None:
+    async def edge(self, session: Any) -> None:
         """Do what is to be done between two turns."""
 
     def due(self, session: Any) -> int | None:
@@ -236,12 +239,13 @@ class Task:
         shared = self._shared
         await self._writer.open()
         self._become(State.RESTORING)
-        logs = Logs(shared.client, shared.kafka, (self._journal, self._state))
+        logs = Logs(shared.client, shared.kafka, (self._journal, self._state, self.job.output))
         await logs.start()
         try:
             found = await recover(
-                logs, self._journal, self._state, self.job.made, self._opened, self._progress
-            )
+                logs, self._journal, self._state, output=self.job.output, made=self.job.made, opened=self._opened,
+                progress=self._progress,
+            )  # fmt: skip
         finally:
             await logs.close()
         self.session = found.session
@@ -324,8 +328,8 @@ class Task:
             await sources.fill(_IDLE_S)
 
     async def _turn(self, runs: Sequence[Run], tick: int | None = None) -> None:
+        await self.job.edge(self.session)
         begun = time.perf_counter()
-        self.job.edge(self.session)
         turn = self.session.feed(runs, tick) if tick is not None else self.session.feed(runs)
         fed = time.perf_counter() - begun
         await self._settled()

@@ -84,6 +84,7 @@ class Worker:
         self._mine: frozenset[str] = frozenset()
         self._change = asyncio.Event()
         self._models: Models | None = None
+        self._members: list[Members] = []
         self.joined = False
         self._stopping = False
         self._beginning = GivenUp()
@@ -110,9 +111,9 @@ class Worker:
         pieces = Pieces(self._client, self._kafka)
         try:
             async with AsyncExitStack() as stack:
-                members = await self._beginning.run(self._begin(stack, admin, pieces))
+                await self._beginning.run(self._begin(stack, admin, pieces))
                 try:
-                    await self._supervise(members or [], until_end=until_end)
+                    await self._supervise(until_end=until_end)
                 finally:
                     await self._end()
         finally:
@@ -121,7 +122,7 @@ class Worker:
             await pieces.close()
             await admin.close()
 
-    async def _begin(self, stack: AsyncExitStack, admin: Admin, pieces: Pieces) -> list[Members]:
+    async def _begin(self, stack: AsyncExitStack, admin: Admin, pieces: Pieces) -> None:
         """Make and check topics, and join the groups."""
         await admin.start()
         self.partitions = await admin.ready(self.plan)
@@ -133,7 +134,8 @@ class Worker:
         self._shared = Shared(self._client, self._kafka, self._settings, pieces, self._trimmer(admin))
         if self.partitions > 1 and self.plan.learner.estimator is not None:
             self._models = await self._follow(stack)
-        return [await self._join(stack, *group) for group in self._groups()]
+        for group in self._groups():
+            self._members.append(await self._join(stack, *group))
 
     def _groups(self) -> list[tuple[str, str, Changed]]:
         """Return what this worker takes part in: group, topic whose partitions it shares out, what is told of them."""
@@ -183,7 +185,7 @@ class Worker:
         self.joined = self.joined or self._role is Role.LEARNER
         self._change.set()
 
-    async def _supervise(self, members: list[Members], *, until_end: bool) -> None:
+    async def _supervise(self, *, until_end: bool) -> None:
         """Start what became ours, stop what no longer is, and end when a task cannot go on."""
         while not self._stopping:
             for name in self._mine - self._running.keys():
@@ -203,7 +205,7 @@ class Worker:
                         del self._running[name]
             if until_end and self.joined and self._finished():
                 return
-            for one in members:
+            for one in self._members:
                 await self._tell(one)
 
     def _finished(self) -> bool:
@@ -242,10 +244,19 @@ class Worker:
                     raise
                 _log.warning("task %s: %s; acquired anew if it is still ours", name, error)
                 await self._pause(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**failures))
+                await self._confirmed(name)
             else:
                 if until_end:
                     return
         self.tasks.pop(name, None)
+
+    async def _confirmed(self, name: str) -> None:
+        """Wait until the group says that a task is ours: who was paused does not know what others have taken."""
+        with contextlib.suppress(LostError):
+            while name in self._mine and not self._stopping:
+                if all([await one.confirmed() for one in self._members]):
+                    return
+                await self._pause(_FIRST_PAUSE_S)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -257,8 +268,9 @@ class Worker:
         if name == LEARNER:
             return LearnerJob(self._pipeline, self.partitions, allow_pickle=self._kafka.allow_pickle)
         return ScorerJob(
-            self._pipeline, int(name), self._streams, self._models, check_keys=self._kafka.check_keys
-        )
+            self._pipeline, int(name), self._streams, self._models, self._kafka.deadline_s,
+            check_keys=self._kafka.check_keys,
+        )  # fmt: skip
 
     async def _end(self) -> None:
         """Let every task come to its end; none is acquired again."""

@@ -10,10 +10,11 @@ from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import IllegalOperation
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest
 from aiokafka.structs import RecordMetadata
 
-from stream_ml.engines.kafka.client import LostError, deadline
+from stream_ml.engines.kafka.client import LostError, cancelled, deadline
 
 #: Of one batch of records: below the brokers' default for the largest message.
 BATCH_BYTES = 900_000
@@ -61,7 +62,7 @@ class Writer:
     ) -> None:
         self.transactional_id = transactional_id
         self._wait_s = wait_s
-        self._dirty = False
+        self._dirty = self._spent = False
         self._producer = AIOKafkaProducer(
             **client,
             transactional_id=transactional_id,
@@ -100,16 +101,24 @@ class Writer:
         LostError, FencedError
             The outcome is unknown, or the turn was not written.
         """
+        if self._spent:
+            cause = f"a turn of {self.transactional_id}: the one before it failed"
+            raise LostError(cause)
+        self._spent = True
         producer = self._producer
         async with deadline(self._wait_s, f"a turn of {self.transactional_id}"):
             await producer.begin_transaction()
-            self._announce([part.to for part in parts])
-            sent = [await self._send(part) for part in parts]
+            try:
+                self._announce([part.to for part in parts])
+                sent = [await self._send(part) for part in parts]
+            except IllegalOperation as error:  # its sender has met an error meanwhile, such as being fenced
+                raise producer._txn_manager._transaction_waiter.exception() or error  # noqa: SLF001, B904
             await asyncio.gather(*chain.from_iterable(sent))
             await producer.commit_transaction()
         if self._dirty:
             cause = f"a turn of {self.transactional_id}: a request of its transaction failed, the outcome is unknown"
             raise LostError(cause)
+        self._spent = False
         return [futures[0].result() for futures in sent]
 
     async def close(self, wait_s: float = 5.0) -> None:
@@ -120,7 +129,7 @@ class Writer:
                 await producer.stop()
         except BaseException as error:
             await producer.client.close()
-            if isinstance(error, asyncio.CancelledError):
+            if isinstance(error, asyncio.CancelledError) and cancelled():
                 raise
 
     async def _send(self, part: Part) -> list[Any]:

@@ -17,7 +17,8 @@ from stream_ml.demos.broker import Broker
 from stream_ml.engines.kafka.client import LostError
 from stream_ml.engines.kafka.jobs import ScorerJob
 from stream_ml.engines.kafka.snapshots import Pieces
-from stream_ml.engines.kafka.task import Shared, State, Task
+from stream_ml.engines.kafka.states import State
+from stream_ml.engines.kafka.task import Shared, Task
 from stream_ml.engines.kafka.topics import names
 from stream_ml.engines.kafka.writer import Part, Writer
 from tests.kafka.failpoints import Failpoint

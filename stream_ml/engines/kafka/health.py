@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.metrics_core import Metric
 
 from stream_ml.engines.exposition import Families
-from stream_ml.engines.kafka.task import State
+from stream_ml.engines.kafka.states import State
 from stream_ml.errors import UsageError
 
 if TYPE_CHECKING:

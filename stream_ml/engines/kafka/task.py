@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiokafka import TopicPartition
@@ -21,6 +20,7 @@ from stream_ml.engines.kafka.logs import Logs
 from stream_ml.engines.kafka.recovery import POINTER, Made, recover
 from stream_ml.engines.kafka.snapshots import Pieces, Snapshots
 from stream_ml.engines.kafka.sources import Sources, now_ms
+from stream_ml.engines.kafka.states import ARROWS, State, Told
 from stream_ml.engines.kafka.topics import names
 from stream_ml.engines.kafka.writer import Part, Writer
 from stream_ml.schema.records import Run
@@ -31,31 +31,6 @@ _IDLE_S = 0.25
 _SAY_EVERY_S = 1.0
 _FIRST_TURN = 250  # records: a model that is slow shows it before a turn takes too long
 _LARGE_ENTRY = 450_000  # bytes of a journal entry
-
-
-class State(Enum):
-    """Where a task is.
-
-    ACQUIRING → RESTORING → RUNNING → DRAINING → CLOSED; from each but CLOSED an error leads to FAILED, and a failed
-    task is never used again: the worker makes a new one, which acquires anew.
-    """
-
-    ACQUIRING = "acquiring"
-    RESTORING = "restoring"
-    RUNNING = "running"
-    DRAINING = "draining"
-    CLOSED = "closed"
-    FAILED = "failed"
-
-
-ARROWS = {
-    State.ACQUIRING: {State.RESTORING, State.CLOSED, State.FAILED},
-    State.RESTORING: {State.RUNNING, State.CLOSED, State.FAILED},
-    State.RUNNING: {State.DRAINING, State.FAILED},
-    State.DRAINING: {State.CLOSED, State.FAILED},
-    State.CLOSED: set(),
-    State.FAILED: set(),
-}
 
 
 class Job(Protocol):
@@ -97,24 +72,6 @@ class Job(Protocol):
 
     def wants_turn(self, session: Any) -> bool:
         """Tell whether a turn is to be made although nothing came."""
-
-
-@dataclass(slots=True)
-class Told:
-    """A task's numbers, for metrics and health."""
-
-    state: State = State.ACQUIRING
-    records: int = 0
-    turns: int = 0
-    feed_s: float = 0.0
-    commit_s: float = 0.0
-    lag: int = 0
-    committed: float = field(default_factory=time.monotonic)
-    snapshots: int = 0
-    snapshot_bytes: int = 0
-    snapshot_at: float | None = None
-    restored: tuple[int, int] = (0, 0)
-    line: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from stream_ml.engines.kafka.jobs import LEARNER, LearnerJob, ScorerJob
 from stream_ml.engines.kafka.members import Members
 from stream_ml.engines.kafka.models import Models
 from stream_ml.engines.kafka.snapshots import Pieces
-from stream_ml.engines.kafka.task import Job, Shared, State, Task
+from stream_ml.engines.kafka.states import State
+from stream_ml.engines.kafka.task import Job, Shared, Task
 from stream_ml.engines.kafka.topics import MODELS, Admin, names
 from stream_ml.engines.kafka.watchdog import Watchdog
 from stream_ml.errors import UsageError

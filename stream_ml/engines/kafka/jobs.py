@@ -100,6 +100,10 @@ class ScorerJob:
         """Nothing can be dropped."""
         return {}
 
+    def unfinished(self, session: Session) -> bool:
+        """Leave nothing behind."""
+        return False
+
     def wants_turn(self, session: Session) -> bool:
         """Make turns of records only."""
         return False
@@ -137,6 +141,10 @@ class LearnerJob:
     def due(self, session: LearnerSession) -> int | None:
         """Return nothing: a learner has no deadlines."""
         return None
+
+    def unfinished(self, session: LearnerSession) -> bool:
+        """Publish the last version before the end."""
+        return session.version[1] != self._published
 
     def wants_turn(self, session: LearnerSession) -> bool:
         """Publish what was learned although no example comes."""

@@ -70,6 +70,9 @@ class Job(Protocol):
     def stored(self, told: Sequence[RecordMetadata]) -> dict[TopicPartition, int]:
         """Take note of where `extra` stands; returns what may be dropped, by the offset before which."""
 
+    def unfinished(self, session: Any) -> bool:
+        """Tell whether something is still to be written although every record is read."""
+
     def wants_turn(self, session: Any) -> bool:
         """Tell whether a turn is to be made although nothing came."""
 
@@ -267,7 +270,9 @@ class Task:
             if due is not None and due <= now_ms():
                 await self._tick(due)
                 continue
-            if await sources.fill(self._pause(due)) == 0 and self._until_end and await sources.read_whole():
+            came = await sources.fill(self._pause(due))
+            done = self._until_end and not came and not self.job.unfinished(self.session)
+            if done and await sources.read_whole():
                 break
         await self._settled()
 

@@ -31,7 +31,8 @@ T = TypeVar("T")
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 _STOP_S = 5.0
-_REFUSED = (
+#: What brokers answer to a user whom they do not know, or who may not.
+REFUSED = (
     AuthenticationFailedError,
     SaslAuthenticationFailed,
     ClusterAuthorizationFailedError,
@@ -110,7 +111,7 @@ async def answered(servers: str, seconds: float, what: str) -> AsyncIterator[Non
     except KafkaConnectionError as error:
         cause = f"Kafka at {servers} cannot be reached"
         raise StorageError(cause, "Check the address, that it runs, and STREAM_ML_KAFKA_SECURITY_PROTOCOL") from error
-    except _REFUSED as error:
+    except REFUSED as error:
         cause = f"{what}: Kafka refuses this user ({error.description or type(error).__name__})"
         raise UsageError(cause, "Check STREAM_ML_KAFKA_SASL_* and the ACLs that docs/kafka.md lists") from error
     except MessageSizeTooLargeError as error:

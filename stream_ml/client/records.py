@@ -89,6 +89,17 @@ def chunk_of(source: Iterator[Value]) -> list[Value]:
     return chunk
 
 
+def json_of(record: Value) -> bytes:
+    """Return bytes and texts as they are, anything else as JSON; TypeError where that cannot be."""
+    if isinstance(record, bytes):
+        return record
+    if isinstance(record, str):
+        return record.encode()
+    if isinstance(record, BaseModel):
+        return record.model_dump_json(by_alias=True).encode()
+    return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 def encoded(record: Value) -> bytes:
     """Return a record as the bytes that a log holds.
 
@@ -97,14 +108,8 @@ def encoded(record: Value) -> bytes:
     UsageError
         If it cannot be written as JSON.
     """
-    if isinstance(record, bytes):
-        return record
-    if isinstance(record, str):
-        return record.encode()
-    if isinstance(record, BaseModel):
-        return record.model_dump_json(by_alias=True).encode()
     try:
-        return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
+        return json_of(record)
     except TypeError as error:
         msg = f"The record {record!r} cannot be written as JSON: {error}"
         raise UsageError(msg) from error

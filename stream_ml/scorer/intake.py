@@ -58,15 +58,6 @@ class Taken:
     refused: list[tuple[int, int, Bad]] = field(default_factory=list)
     orders: I8 = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def label_rows(self, places: I8) -> I8 | None:
-        """Return the rows of the labels at these places in the store; None where one is not of this turn."""
-        if not self.labels.size or not places.size or places.min() < 0:
-            return None
-        rows = np.full(int(max(self.labels.max(), places.max())) + 1, -1, np.int64)
-        rows[self.labels] = np.arange(self.labels.size)
-        found = rows[places]
-        return found if (found >= 0).all() else None
-
 
 class Intake:
     """Decodes each topic's records in bulk and lays them out for the join."""

@@ -10,18 +10,15 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import (
-    AuthenticationFailedError,
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
     IllegalOperation,
     InvalidProducerEpoch,
     KafkaError,
     ProducerFenced,
-    TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
 from aiokafka.producer import sender
 
+from stream_ml.client.loop import REFUSED
 from stream_ml.errors import StreamMLError, UsageError
 
 #: A transaction that follows the last one at once meets brokers that still write its markers: aiokafka then waits for
@@ -32,13 +29,7 @@ sender.BACKOFF_OVERRIDE = 0.001
 MOST_FAILURES = 8
 _CLOSE_S = 5.0
 _log = logging.getLogger("stream_ml")
-_REFUSED = (
-    AuthenticationFailedError,
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-)
+_REFUSED = (*REFUSED, TransactionalIdAuthorizationFailed)
 
 
 class LostError(StreamMLError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 from numpy.typing import NDArray
 
+from stream_ml.client.log import now_ms
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.engines.kafka.checks import KeyCheck
 from stream_ml.engines.kafka.client import LostError, deadline, let_go, place
@@ -25,11 +25,6 @@ I8 = NDArray[np.int64]
 #: Of records of tables in one turn: their bytes go into its journal entry.
 KEPT_BYTES = 400_000
 _NONE = np.zeros(0, np.int64)
-
-
-def now_ms() -> int:
-    """Return the engine's clock, epoch ms."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from aiokafka import TopicPartition
 from aiokafka.structs import RecordMetadata
 
+from stream_ml.client.log import now_ms
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.config.settings import Settings
 from stream_ml.engines.kafka.checks import KeyCheck
@@ -19,7 +20,7 @@ from stream_ml.engines.kafka.given_up import GivenUp
 from stream_ml.engines.kafka.logs import Logs
 from stream_ml.engines.kafka.recovery import POINTER, Made, recover
 from stream_ml.engines.kafka.snapshots import Pieces, Snapshots
-from stream_ml.engines.kafka.sources import Sources, now_ms
+from stream_ml.engines.kafka.sources import Sources
 from stream_ml.engines.kafka.states import ARROWS, State, Told
 from stream_ml.engines.kafka.topics import names
 from stream_ml.engines.kafka.writer import Part, Writer
@@ -218,17 +219,19 @@ class Task:
         elif self._sources is None:
             await self._opened(dict(found.session.positions))
 
-    async def _opened(self, positions: dict[str, int]) -> Sources:
+    async def _connected(self) -> Sources:
         self._sources = Sources(self._shared.client, self._shared.kafka, self.job.sources, self.job.checks)
         await self._sources.start()
-        await self._sources.open(positions)
         return self._sources
+
+    async def _opened(self, positions: dict[str, int]) -> Sources:
+        sources = await self._connected()
+        await sources.open(positions)
+        return sources
 
     async def _begin(self) -> None:
         """Write the first entry: where each source begins."""
-        sources = Sources(self._shared.client, self._shared.kafka, self.job.sources, self.job.checks)
-        self._sources = sources
-        await sources.start()
+        sources = await self._connected()
         start = self._shared.kafka.start
         whole = await sources.begins()
         if start == "earliest":

@@ -9,6 +9,7 @@ import numpy as np
 
 from stream_ml.engines.replay.sources import Source
 from stream_ml.schema.records import Run, Topics
+from stream_ml.sessions.merge import earliest, safe
 
 
 def turns(sources: Sequence[Source], limit: int) -> Iterator[list[Run]]:
@@ -31,9 +32,11 @@ def turns(sources: Sequence[Source], limit: int) -> Iterator[list[Run]]:
         live = [source for source in sources if source.fill()]
         if not live:
             return
-        counts = _safe(live)
+        ranks = [source.rank for source in live]
+        counts = safe([source.waiting for source in live], ranks, [True] * len(live))
         while total := sum(counts):
-            part = counts if total <= limit else _earliest(live, counts, limit)
+            waiting = [source.waiting for source in live]
+            part = counts if total <= limit else earliest(waiting, ranks, counts, limit)
             runs = [source.take(n) for source, n in zip(live, part, strict=True) if n]
             for topic, first in tuple(shared.items()):
                 runs, shared[topic] = _numbered(runs, topic, first)
@@ -55,21 +58,3 @@ def _numbered(runs: list[Run], topic: str, first: int) -> tuple[list[Run], int]:
         found[i] = replace(runs[i], offsets=part)
     return found, first + order.size
 
-
-def _safe(live: Sequence[Source]) -> list[int]:
-    """Return how many records of each source nothing unread can precede."""
-    moment, rank, number = min((int(source.waiting[-1]), source.rank, i) for i, source in enumerate(live))
-    return [
-        int(np.searchsorted(source.waiting, moment, "right" if (source.rank, i) <= (rank, number) else "left"))
-        for i, source in enumerate(live)
-    ]
-
-
-def _earliest(live: Sequence[Source], counts: Sequence[int], limit: int) -> list[int]:
-    """Return how many of each source's first `counts` records are among the first `limit` of all."""
-    received = np.concatenate([source.waiting[:n] for source, n in zip(live, counts, strict=True)])
-    number = np.repeat(np.arange(len(live)), counts)
-    rank = np.array([source.rank for source in live])[number]
-    order = np.lexsort((number, rank, received))
-    counted: list[int] = np.bincount(number[order[:limit]], minlength=len(live)).tolist()
-    return counted

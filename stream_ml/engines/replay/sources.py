@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from stream_ml.client.records import json_of
 from stream_ml.engines.replay.moments import OwnTime, misdated
 from stream_ml.errors import UsageError
 from stream_ml.schema.history import Batch, given
@@ -181,14 +181,8 @@ def as_bytes(record: Record) -> bytes:
     UsageError
         When it cannot be written as JSON.
     """
-    if isinstance(record, bytes):
-        return record
-    if isinstance(record, str):
-        return record.encode()
-    if isinstance(record, BaseModel):
-        return record.model_dump_json(by_alias=True).encode()
     try:
-        return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
+        return json_of(record)
     except TypeError as error:
         cause = f"the record {record!r:.80} cannot be written as JSON: {error}"
         raise UsageError(cause, "Give dicts of plain values, instances of event classes, or bytes") from error

@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from stream_ml.errors import UsageError
 
 FILE = "stream-ml.toml"
+#: Tables of the file that others read: `stream_ml.config.kafka`.
+TABLES = frozenset({"kafka"})
 
 
 class Durable(StrEnum):
@@ -101,7 +103,7 @@ def _check_file(path: Path) -> None:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{path} cannot be read: {error}"
         raise UsageError(msg) from error
-    unknown = sorted(set(found) - set(Settings.model_fields))
+    unknown = sorted(set(found) - set(Settings.model_fields) - TABLES)
     if unknown:
         names = ", ".join(Settings.model_fields)
         msg = f"{path} sets {unknown[0]!r}, which is no setting"

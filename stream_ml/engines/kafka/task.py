@@ -29,6 +29,7 @@ from stream_ml.sessions.session import Turn
 
 ORIGIN = "stream_ml"
 _IDLE_S = 0.25
+_GATHER_S = 0.005
 _SAY_EVERY_S = 1.0
 _FIRST_TURN = 250  # records: a model that is slow shows it before a turn takes too long
 _LARGE_ENTRY = 450_000  # bytes of a journal entry
@@ -116,6 +117,7 @@ class Task:
         self._flight: asyncio.Task[None] | None = None
         self._begun = 0.0
         self._last = -1
+        self._written = {self._journal}
         self._fed_s = 0.0
         self._limit = min(_FIRST_TURN, shared.settings.batch)
         self._said = time.monotonic()
@@ -253,11 +255,12 @@ class Task:
     # --- turns --------------------------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        """Feed what comes; while a turn is being committed the next one is computed."""
+        """Feed what comes; in a backlog the next turn is computed while one is being committed."""
         sources = self._sources
         assert sources is not None
         while not self._stopping:
             self._snapshots.failed()
+            await self._gathered(sources)
             self.told.lag = sources.lag
             runs = sources.take(self._limit)
             if runs:
@@ -266,7 +269,8 @@ class Task:
                 continue
             await self._settled()
             self._trim()
-            if self.job.wants_turn(self.session) or self._snapshots.part() is not None:
+            overdue = self._writer.began_s > self._shared.kafka.transaction_timeout_ms / 3_000
+            if overdue or self.job.wants_turn(self.session) or self._snapshots.part() is not None:
                 await self._turn([])
                 continue
             due = self.job.due(self.session)
@@ -278,6 +282,31 @@ class Task:
             if done and await sources.read_whole():
                 break
         await self._settled()
+
+    async def _gathered(self, sources: Sources) -> None:
+        """Let records gather until the next turn may be written, or until there are enough for a whole one.
+
+        What is fed earlier would only wait for the turn before it, and what comes meanwhile for both.
+        """
+        while sources.waiting < self._limit:
+            if self._flight is not None and not self._flight.done():
+                await asyncio.wait({self._flight}, timeout=_GATHER_S)
+                await sources.fill(0.0)
+                continue
+            await self._settled()
+            if not sources.waiting:
+                return
+            await self._writer.begin(self._written)
+            pause = self._interval
+            if pause <= 0:
+                return
+            await asyncio.sleep(min(pause, _GATHER_S))
+            await sources.fill(0.0)
+
+    @property
+    def _interval(self) -> float:
+        """Seconds until the next transaction may begin."""
+        return self._begun + self._shared.kafka.commit_interval_ms / 1000 - time.monotonic()
 
     def _pause(self, due: int | None) -> float:
         return _IDLE_S if due is None else max(0.001, min(_IDLE_S, (due - now_ms()) / 1000))
@@ -298,9 +327,8 @@ class Task:
         turn = self.session.feed(runs, tick) if tick is not None else self.session.feed(runs)
         fed = time.perf_counter() - begun
         await self._settled()
-        pause = self._begun + self._shared.kafka.commit_interval_ms / 1000 - time.monotonic()
-        if pause > 0:
-            await asyncio.sleep(pause)
+        if self._interval > 0:
+            await asyncio.sleep(self._interval)
         self._commit(turn, fed)
         self._pace(len(turn.entry))
         self.told.records += sum(len(run.values) for run in runs)
@@ -325,6 +353,7 @@ class Task:
         outputs = len(parts)
         parts += self.job.extra(self.session)
         extra = range(outputs, len(parts))
+        self._written = {self._journal, *(part.to for part in parts)}
         parts += [manifest] if manifest is not None else []
         pointer = (POINTER, str(self._snapshots.at).encode())
         parts.append(Part(self._journal, [None], [turn.entry], [*origin, pointer]))

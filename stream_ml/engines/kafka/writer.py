@@ -44,8 +44,8 @@ class Part:
 class Writer:
     """A transactional producer.
 
-    States: made → `open` → (`commit`)* → `close`. After any error it is good for nothing: the outcome of the last
-    transaction may be unknown, and only a new `open` under the same id, followed by a look at the journal, tells.
+    States: made → `open` → (`begin`? → `commit`)* → `close`. After any error it is good for nothing: the outcome of the
+    last transaction may be unknown, and only a new `open` under the same id, followed by a look at the journal, tells.
 
     Parameters
     ----------
@@ -63,6 +63,7 @@ class Writer:
         self.transactional_id = transactional_id
         self._wait_s = wait_s
         self._dirty = self._spent = False
+        self._began: float | None = None
         self._producer = AIOKafkaProducer(
             **client,
             transactional_id=transactional_id,
@@ -85,11 +86,41 @@ class Writer:
         manager = self._producer._txn_manager  # noqa: SLF001 - aiokafka has no public name for it
         return f"{manager.producer_id}/{manager.producer_epoch}"
 
+    @property
+    def began_s(self) -> float:
+        """For how many seconds a transaction has been open without a turn; 0 where none is."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
+    async def begin(self, to: Iterable[TopicPartition]) -> None:
+        """Begin the next turn's transaction while its records still gather.
+
+        The brokers let nobody into a transaction before the markers of the last one are written: that wait and the
+        request that names the partitions are over when the turn comes.
+
+        Parameters
+        ----------
+        to
+            Where the turn will write; those that it does not write to cost it a marker each.
+
+        Raises
+        ------
+        LostError, FencedError
+            As `commit`.
+        """
+        if self._began is not None or self._spent:
+            return
+        self._spent = True
+        async with deadline(self._wait_s, f"beginning a turn of {self.transactional_id}"):
+            await self._producer.begin_transaction()
+            self._announce(to)
+        self._spent, self._began = False, time.monotonic()
+
     async def commit(self, parts: Sequence[Part]) -> list[RecordMetadata]:
         """Write a turn.
 
-        Steps: 1 begin; 2 hand over every part, the journal entry last; 3 wait until each batch is acknowledged, since
-        aiokafka would commit without those that failed; 4 commit. Nobody sees any of it before the end of step 4.
+        Steps: 1 begin, where `begin` has not; 2 hand over every part, the journal entry last; 3 wait until each batch
+        is acknowledged, since aiokafka would commit without those that failed; 4 commit. Nobody sees any of it before
+        the end of step 4.
 
         Returns
         -------
@@ -104,11 +135,12 @@ class Writer:
         if self._spent:
             cause = f"a turn of {self.transactional_id}: the one before it failed"
             raise LostError(cause)
-        self._spent = True
-        producer = self._producer
+        producer, began = self._producer, self._began is not None
+        self._spent, self._began = True, None
         async with deadline(self._wait_s, f"a turn of {self.transactional_id}"):
-            await producer.begin_transaction()
             try:
+                if not began:
+                    await producer.begin_transaction()
                 self._announce([part.to for part in parts])
                 sent = [await self._send(part) for part in parts]
             except IllegalOperation as error:  # its sender has met an error meanwhile, such as being fenced
@@ -126,6 +158,8 @@ class Writer:
         producer = self._producer
         try:
             async with asyncio.timeout(wait_s):
+                if self._began is not None:
+                    await producer.abort_transaction()
                 await producer.stop()
         except BaseException as error:
             await producer.client.close()

@@ -213,6 +213,27 @@ def kafka(found: Result) -> list[str]:
     ]  # fmt: skip
 
 
+def recovery(found: Result) -> list[str]:
+    """Spell how long a killed worker takes to serve again, and what a snapshot does to latency."""
+    rows = [
+        [name, f"{found[key]['n']:,}", *(f"{found[key][share]:,}" for share in ("p50", "p99", "max"))]
+        for name, key in (
+            ("while a snapshot of every key is written", "latency_ms_while_snapshot_is_written"),
+            ("after it", "latency_ms_after"),
+        )
+    ]
+    return [
+        f"{found['workload']}, {found['keys']:,} keys, {found['snapshot_bytes'] / 1e6:,.0f} MB of snapshot.",
+        "",
+        "From the start of a worker, after another was killed, to the first answer: "
+        f"{found['start_to_first_answer_s']} s (at most {found['limit_s']:g}); it said `{found['told']}`.",
+        "",
+        *table([f"{found['rate']:,} events/s", "events", "p50 ms", "p99 ms", "max ms"], rows),
+        "",
+        f"p99 while it is written is {found['p99_ratio']} times that after it (at most {found['p99_ratio_limit']:g}).",
+    ]
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "cards": ("Replay", cards),
     "local": ("The local engine, end to end", local),
@@ -223,6 +244,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "equality": ("Compiled equals river", equality),
     "start": ("Warm start", start),
     "kafka": ("The Kafka engine beside its floors", kafka),
+    "recovery": ("A million keys on Kafka", recovery),
 }
 
 

@@ -1,4 +1,4 @@
-"""`stream-ml bench latency | throughput`: a pipeline measured on an engine."""
+"""`stream-ml bench latency | throughput | cost`: a pipeline measured on an engine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from stream_ml.bench.cost import cost as cost_of
 from stream_ml.bench.figures import LATE_MS, SHARES
 from stream_ml.bench.latency import Asked
 from stream_ml.bench.latency import latency as measure_latency
@@ -115,6 +116,24 @@ def throughput(asked: Backlog, *, as_json: bool) -> None:
     )  # fmt: skip
     rows = [(name.replace("_", " "), _spelled(found[name])) for name in shown]
     write_table(("what", "value"), rows, title=f"{found['pipeline']} on {found['engine']}, draining a backlog")
+
+
+def cost(asked: Backlog, price: float, load: float, *, as_json: bool) -> None:
+    """Measure throughput and show what a million predictions cost.
+
+    Raises
+    ------
+    StreamMLError
+        As `stream_ml.bench.throughput.throughput` and `stream_ml.bench.cost.cost`.
+    """
+    cost_of({"cpu_us_per_event": 1.0}, price, load)  # refused before anything is measured
+    found = _ended_by_signals(lambda: measure_throughput(asked, tell))
+    spent = cost_of(found, price, load)
+    if as_json:
+        write_json({**found, "cost": spent})
+        return
+    rows = [(name.replace("_", " "), f"{value:,.6g}") for name, value in spent.items()]
+    write_table(("what", "value"), rows, title=f"{found['pipeline']} on {found['engine']}: what predictions cost")
 
 
 def _show_latency(found: dict[str, Any]) -> None:

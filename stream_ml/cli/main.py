@@ -295,6 +295,24 @@ def bench_throughput(
     command(backlog_of(pipeline, on, records, keys, data or []), as_json=json)
 
 
+@bench.command("cost")
+def bench_cost(
+    pipeline: PipelineFile,
+    price: Annotated[float, typer.Option(metavar="P", help="Of a core for an hour, in any currency.")],
+    on: On = None,
+    load: Annotated[float, typer.Option(metavar="SHARE", help="How busy a worker's core is on average.")] = 0.5,
+    records: Annotated[int, typer.Option(metavar="N", min=1, help="Events, each with its label.")] = 200_000,
+    keys: Keys = 5_000,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Drain a backlog as `bench throughput` does, and tell what a million predictions cost."""
+    from stream_ml.cli.bench import backlog_of
+    from stream_ml.cli.bench import cost as command
+
+    command(backlog_of(pipeline, on, records, keys, data or []), price, load, as_json=json)
+
+
 @app.command()
 def demo(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Which one: flights, cards, kafka.")] = "flights",

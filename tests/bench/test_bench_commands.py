@@ -70,6 +70,16 @@ def test_throughput_drains_events_and_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_cost_is_what_throughput_measured_times_the_price(tmp_path: Path) -> None:
+    line = ("bench", "cost", CARDS, "--on", "sqlite:///x.db", "--records", "2000")
+    found = json.loads(said(ran(*line, "--price", "3.6", "--load", "0.25", "--json", cwd=tmp_path)))
+    spent, of = found["cost"], found["cpu_us_per_event"]
+    assert spent["cpu_seconds_per_million"] == of > 0
+    assert spent["money_per_million"] == pytest.approx(of / 0.25 / 3_600 * 3.6)
+    assert "--load" in complaint(ran(*line, "--price", "1", "--load", "2", cwd=tmp_path), Exit.USER)
+
+
+@pytest.mark.slow
 def test_ending_it_ends_its_processes(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command("bench", "latency", CARDS, "--on", "sqlite:///x.db", "--rate", "50", "--duration", "60s"),

@@ -67,8 +67,10 @@ class Lines(Sequence[bytes]):
             begins, ends = self.begins[at], self.ends[at]
             if not ends.size:
                 return Lines(bytearray(), begins, ends)
-            first = int(begins.min())
-            return Lines(self.block[first : int(ends.max())], begins - first, ends - first)
+            first, last = int(begins.min()), int(ends.max())
+            if not first and last == len(self.block):
+                return Lines(self.block, begins, ends)
+            return Lines(self.block[first:last], begins - first, ends - first)
         with memoryview(self.block) as view:
             return bytes(view[self.begins[at] : self.ends[at]])
 
@@ -80,6 +82,12 @@ class Lines(Sequence[bytes]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]  # it compares as a list does
+
+    def together(self) -> bytes | memoryview:
+        """Return all records' bytes, one after the other."""
+        if not len(self) or (self.begins[1:] != self.ends[:-1]).any():
+            return b"".join(self)
+        return memoryview(self.block)[self.begins[0] : self.ends[-1]]
 
     def take(self, at: I8) -> Lines:
         """Return the records at these places, in this order."""

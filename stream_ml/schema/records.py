@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.schema.lines import Lines
 from stream_ml.schema.verdict import Bad
 
 
@@ -120,3 +121,9 @@ class Out:
     def values(self) -> list[bytes]:
         """The records one by one."""
         return self.blob.split(b"\n")[:-1]
+
+    @property
+    def lines(self) -> Lines:
+        """The records where they are."""
+        lines = Lines.split(self.blob)
+        return Lines(lines.block, lines.begins[:-1], lines.ends[:-1])

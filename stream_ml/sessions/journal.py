@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 
 from stream_ml.errors import CorruptError, FormatError
+from stream_ml.schema.lines import Lines
 from stream_ml.schema.records import Out, Run, Topics
 
 FORMAT: Final = 2
@@ -143,10 +144,22 @@ def check_of(run: Run) -> int:
     seen = xxhash.xxh64()
     seen.update(np.ascontiguousarray(run.offsets, np.int64).tobytes())
     seen.update(np.ascontiguousarray(run.received, np.int64).tobytes())
-    seen.update(b"\0".join(b"" if key is None else key for key in run.keys))
-    seen.update(np.fromiter(map(len, run.values), np.int64, len(run.values)).tobytes())
-    seen.update(b"".join(run.values))
+    seen.update(_keys(run.keys))
+    values = run.values
+    if isinstance(values, Lines):
+        seen.update((values.ends - values.begins).tobytes())
+        seen.update(values.together())
+    else:
+        seen.update(np.fromiter(map(len, values), np.int64, len(values)).tobytes())
+        seen.update(b"".join(values))
     return seen.intdigest()
+
+
+def _keys(keys: Sequence[bytes | None]) -> bytes:
+    try:
+        return b"\0".join(keys)  # type: ignore[arg-type]
+    except TypeError:
+        return b"\0".join(b"" if key is None else key for key in keys)
 
 
 def digest_of(out: Sequence[Out]) -> int:

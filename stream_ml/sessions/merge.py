@@ -108,6 +108,7 @@ def earliest(
     >>> earliest([np.array([1, 5, 9]), np.array([2, 4])], [1, 2], [3, 2], 3)
     [1, 2]
     """
+    counts = [min(n, limit) for n in counts]
     received = np.concatenate([one[:n] for one, n in zip(stamps, counts, strict=True)])
     number = np.repeat(np.arange(len(counts)), counts)
     order = np.lexsort((number, np.array(ranks)[number], received))

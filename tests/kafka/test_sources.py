@@ -7,11 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_ml.config.kafka import KafkaSettings
+from stream_ml.engines.kafka.batches import Block
 from stream_ml.engines.kafka.sources import Source, Sources
 from stream_ml.sessions.merge import merge
 
@@ -37,7 +39,7 @@ def made(held: dict[TopicPartition, list[int]], first: frozenset[TopicPartition]
 def fetch(sources: Sources, tp: TopicPartition, held: list[int], n: int) -> None:
     source = sources._all[tp]
     some = range(source.read, min(source.read + n, len(held)))
-    source.add([SimpleNamespace(offset=i, timestamp=held[i], key=None, value=b"%d" % i) for i in some])
+    source.add(Block.of([SimpleNamespace(offset=i, timestamp=held[i], key=None, value=b"%d" % i) for i in some]))
     source.read = max(source.read, some.stop)
 
 
@@ -94,11 +96,36 @@ def test_tables_are_read_whole_before_anything_else_at_a_fresh_start() -> None:
     assert [run.source for run in sources.take(10)] == ["events/0"]
 
 
+def test_a_source_of_which_much_waits_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one is: what is held back by it could not be fed otherwise."""
+    held = {EVENTS: list(range(40)), LABELS: [100]}
+    sources = made(held)
+    asked: list[tuple[TopicPartition, ...]] = []
+
+    async def fetched(_consumer: object, _wait_s: float, wanted: tuple[TopicPartition, ...]) -> dict[str, Block]:
+        asked.append(wanted)
+        return {}
+
+    monkeypatch.setattr("stream_ml.engines.kafka.sources.fetched", fetched)
+    monkeypatch.setattr("stream_ml.engines.kafka.sources.HELD_BYTES", 30)
+    sources._consumer.position = lambda tp: asyncio.sleep(0, sources._all[tp].read)
+    sources._consumer.last_stable_offset = lambda tp: len(held[tp])
+    for _ in range(3):
+        fetch(sources, EVENTS, held[EVENTS], 10)
+        asyncio.run(sources.fill(0.0))
+    assert asked == [(EVENTS, LABELS), (LABELS,), (LABELS,)]
+    assert sources.take(100) == []
+    fetch(sources, LABELS, held[LABELS], 1)
+    assert len(sources.take(100)[0].values) == 30
+    asyncio.run(sources.fill(0.0))
+    assert asked[-1] == (EVENTS, LABELS)
+
+
 def test_runs_follow_one_another_over_offsets_that_hold_no_record() -> None:
     sources = made({EVENTS: [1, 2, 3]})
     source = sources._all[EVENTS]
     records: list[Any] = [SimpleNamespace(offset=i, timestamp=i, key=b"k", value=None) for i in (4, 7, 9)]
-    source.add(records)
+    source.add(Block.of(records))
     source.read = source.known = 12
     (run,) = sources.take(2)
     assert (run.first, run.end, list(run.values)) == (0, 8, [b"", b""])

@@ -38,6 +38,9 @@ class Wire:
         self.before: dict[str, Callable[[], None]] = {}
         #: What a partition holds as the broker would send it, from its first offset.
         self.stored: dict[TopicPartition, bytes] = {}
+        #: Where that begins, and the (producer id, first offset) of each aborted transaction in it.
+        self.begins: dict[TopicPartition, int] = {}
+        self.aborted: dict[TopicPartition, list[tuple[int, int]]] = {}
         self._clients: list[AIOKafkaClient] = []
 
     def of(self, name: str) -> list[Any]:
@@ -151,12 +154,13 @@ class Wire:
         return SimpleNamespace(API_VERSION=7, topics=topics)
 
     async def _on_FetchRequest(self, request: Any) -> Any:
-        """Answer with all that is stored to those who ask from 0, in the partitions' order; with nothing to others."""
+        """Answer with all that is stored to those who ask from its begin, in the partitions' order."""
         told: dict[str, list[tuple[Any, ...]]] = {topic: [] for topic, _ in request.topics}
         for topic, ones in request.topics:
             for one, offset, _ in sorted(ones):
-                stored = b"" if offset else self.stored.get(TopicPartition(topic, one), b"")
-                told[topic].append((one, 0, 100, 100, 0, [], stored))
+                at = TopicPartition(topic, one)
+                stored = self.stored.get(at, b"") if offset == self.begins.get(at, 0) else b""
+                told[topic].append((one, 0, 100, 100, 0, list(self.aborted.get(at, [])), stored))
         if not any(one[-1] for ones in told.values() for one in ones):
             await asyncio.sleep(0.01)
         return SimpleNamespace(API_VERSION=7, topics=list(told.items()))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import orjson
@@ -16,7 +15,7 @@ from aiokafka import TopicPartition
 from aiokafka.partitioner import murmur2
 
 from stream_ml.client.kafka import key_of
-from stream_ml.engines.kafka.fetch import Fetched
+from stream_ml.engines.kafka.batches import Fetched
 from stream_ml.errors import UsageError
 from stream_ml.language.specs import spec_of
 from stream_ml.plan.bundle import Plan
@@ -61,7 +60,7 @@ class KeyCheck:
         UsageError
             A record stands where its event does not.
         """
-        for record in islice(records, max(1, FIRST - self.seen)):
+        for record in records[: max(1, FIRST - self.seen)]:
             self.check(record)
         self.seen += len(records)
 

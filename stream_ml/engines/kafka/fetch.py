@@ -1,36 +1,28 @@
-"""Takes fetched records out of aiokafka as its compiled reader made them.
+"""Takes fetched records out of aiokafka in columns, before it makes an object of each.
 
-`getmany` makes a ConsumerRecord of eleven fields for each record, which costs more than all our own work on it. The
-records underneath have what is needed: offset, timestamp, key, value. Of aiokafka's inside this uses the fetcher's
-buffer and nothing else; tests/kafka/test_fetch.py holds it against `getmany`.
+Of aiokafka's inside this uses the fetcher's buffer, and that its loop over fetched batches (checksums, aborted
+transactions, markers) asks a reader of bytes for them, which is ours; tests/kafka/test_fetch.py holds it against
+`getmany`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import FetchError
 
+from stream_ml.engines.kafka.batches import Batch, Batches, Block, Fetched, gathered
 
-class Fetched(Protocol):
-    """A record as it was fetched; timestamps are epoch ms."""
-
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-    @property
-    def timestamp(self) -> int: ...  # noqa: D102
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102
+aiokafka_fetcher.MemoryRecords = Batches  # it is what aiokafka's own is, until it is told to give batches whole
 
 
 async def fetched(
     consumer: AIOKafkaConsumer, wait_s: float, only: Collection[TopicPartition] = ()
-) -> dict[TopicPartition, list[Fetched]]:
+) -> dict[TopicPartition, Block]:
     """Take what was fetched of all partitions, or of some; wait at most so long where there is nothing.
 
     Raises
@@ -54,8 +46,8 @@ async def fetched(
         waiter.result()
 
 
-def _drained(fetcher: Any, only: Collection[TopicPartition]) -> dict[TopicPartition, list[Fetched]]:
-    found: dict[TopicPartition, list[Fetched]] = {}
+def _drained(fetcher: Any, only: Collection[TopicPartition]) -> dict[TopicPartition, Block]:
+    found: dict[TopicPartition, Block] = {}
     for tp in [tp for tp in fetcher._records if not only or tp in only]:  # noqa: SLF001
         part = fetcher._records.pop(tp)  # noqa: SLF001
         fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001
@@ -63,11 +55,13 @@ def _drained(fetcher: Any, only: Collection[TopicPartition]) -> dict[TopicPartit
             part.check_raise()
         elif part.check_assignment(tp):
             records = part._partition_records  # noqa: SLF001
+            records._records.whole = True  # noqa: SLF001
             records._consumer_record = _as_it_is  # noqa: SLF001
-            found[tp] = list(records)
+            first = records.next_fetch_offset  # a batch may begin before it
+            found[tp] = gathered(list(records)).since(first)
             part._update_position()  # noqa: SLF001
-    return {tp: records for tp, records in found.items() if records}
+    return {tp: block for tp, block in found.items() if len(block)}
 
 
-def _as_it_is(_tp: TopicPartition, record: Fetched) -> Fetched:
-    return record
+def _as_it_is(_tp: TopicPartition, found: Batch | Fetched) -> Batch | Fetched:
+    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from stream_ml.client.log import now_ms
 from stream_ml.config.kafka import KafkaSettings
+from stream_ml.engines.kafka.batches import Block
 from stream_ml.engines.kafka.checks import KeyCheck
 from stream_ml.engines.kafka.client import LostError, deadline, let_go, place
-from stream_ml.engines.kafka.fetch import Fetched, fetched
+from stream_ml.engines.kafka.fetch import fetched
 from stream_ml.errors import CorruptError
 from stream_ml.schema.records import Run, Topics
 from stream_ml.sessions.merge import earliest, safe
@@ -24,6 +26,8 @@ from stream_ml.sessions.session import RANKS
 I8 = NDArray[np.int64]
 #: Of records of tables in one turn: their bytes go into its journal entry.
 KEPT_BYTES = 400_000
+#: Of one source that wait to be fed, from which on no more are fetched.
+HELD_BYTES = 32 << 20
 _NONE = np.zeros(0, np.int64)
 
 
@@ -39,6 +43,8 @@ class Source:
         One past the last that was fetched, control records included.
     known
         The end as far as the broker told: the last stable offset.
+    offsets, received, stamps
+        Of the waiting records; stamps are the received times that never fall.
     """
 
     tp: TopicPartition
@@ -48,38 +54,61 @@ class Source:
     known: int
     offsets: I8 = field(default_factory=lambda: _NONE)
     received: I8 = field(default_factory=lambda: _NONE)
-    keys: list[bytes | None] = field(default_factory=list)
-    values: list[bytes] = field(default_factory=list)
+    stamps: I8 = field(default_factory=lambda: _NONE)
+    _blocks: deque[Block] = field(default_factory=deque)
 
     @property
     def behind(self) -> bool:
         """Whether the broker holds records that are not fetched."""
         return self.read < self.known
 
-    def add(self, records: Sequence[Fetched]) -> None:
+    @property
+    def waiting(self) -> int:
+        """How many records are fetched and not fed."""
+        return self.offsets.size
+
+    @property
+    def held(self) -> int:
+        """How many bytes of values lie in memory."""
+        return sum(len(block.values.block) for block in self._blocks)
+
+    def add(self, block: Block) -> None:
         """Take fetched records up."""
-        n = len(records)
-        self.offsets = np.concatenate([self.offsets, np.fromiter([one.offset for one in records], np.int64, n)])
-        self.received = np.concatenate([self.received, np.fromiter([one.timestamp for one in records], np.int64, n)])
-        self.keys += [one.key for one in records]
-        self.values += [one.value or b"" for one in records]
+        self.offsets = np.concatenate([self.offsets, block.offsets])
+        self.received = np.concatenate([self.received, block.received])
+        self.stamps = np.concatenate([self.stamps, block.received])
+        since = self.stamps[max(0, self.stamps.size - len(block) - 1) :]
+        np.maximum.accumulate(since, out=since)
+        self._blocks.append(block)
 
     def take(self, n: int, cap: int) -> Run:
         """Give the first `n` records away."""
-        end = int(self.offsets[n - 1]) + 1
+        block = self.drop(n)
+        first, self.fed = self.fed, int(block.offsets[-1]) + 1
         topics = Topics((self.tp.topic,), np.zeros(n, np.int64))
-        run = Run(
-            place(self.tp), self.fed, end, cap, topics, self.offsets[:n], self.received[:n],
-            self.keys[:n], self.values[:n], kept=self.rank == RANKS["table"],
+        return Run(
+            place(self.tp), first, self.fed, cap, topics, block.offsets, block.received, block.keys, block.values,
+            kept=self.rank == RANKS["table"],
         )  # fmt: skip
-        self.drop(n)
-        self.fed = end
-        return run
 
-    def drop(self, n: int) -> None:
-        """Forget the first `n` records."""
-        self.offsets, self.received = self.offsets[n:], self.received[n:]
-        del self.keys[:n], self.values[:n]
+    def drop(self, n: int) -> Block:
+        """Forget the first `n` records, which are returned."""
+        self.offsets, self.received, self.stamps = self.offsets[n:], self.received[n:], self.stamps[n:]
+        if self.waiting and self.stamps[0] > self.received[0]:  # risen by what is gone
+            self.stamps = np.maximum.accumulate(self.received)
+        parts: list[Block] = []
+        while n:
+            block = self._blocks.popleft()
+            if len(block) > n:
+                self._blocks.appendleft(block.behind(n))
+            parts.append(block[:n])
+            n -= len(parts[-1])
+        return Block.joined(parts)
+
+    def size(self, n: int) -> int:
+        """Return how many bytes the first `n` values have."""
+        sizes = [block.values.ends - block.values.begins for block in self._blocks]
+        return int(np.concatenate(sizes)[:n].sum()) if n else 0
 
 
 class Sources:
@@ -154,6 +183,9 @@ class Sources:
     async def fill(self, wait_s: float, only: TopicPartition | None = None) -> int:
         """Fetch what is there, waiting at most so long for the first record; returns how many came.
 
+        A source of which much waits is left with the client, whose buffer is bounded; so is then the memory of a task
+        one of whose sources is far denser than another.
+
         Raises
         ------
         CorruptError
@@ -163,7 +195,8 @@ class Sources:
         """
         try:
             async with deadline(self._wait_s + wait_s, "reading"):
-                got = await fetched(self._consumer, wait_s, () if only is None else (only,))
+                wanted = (only,) if only else tuple(tp for tp, one in self._all.items() if one.held < HELD_BYTES)
+                got = await fetched(self._consumer, wait_s, wanted) if wanted else {}
                 for tp, source in self._all.items():
                     if tp in got:
                         source.add(got[tp])
@@ -193,13 +226,13 @@ class Sources:
     @property
     def waiting(self) -> int:
         """How many records are fetched and not fed."""
-        return sum(len(source.values) for source in self._all.values())
+        return sum(source.waiting for source in self._all.values())
 
     @property
     def lag(self) -> int:
         """How many offsets lie between the positions and the ends that were told last, markers at an end left out."""
         return sum(
-            max(0, source.known - (source.fed if source.values else max(source.fed, source.read)))
+            max(0, source.known - (source.fed if source.waiting else max(source.fed, source.read)))
             for source in self._all.values()
         )
 
@@ -214,13 +247,13 @@ class Sources:
         A source that has nothing fetched and is behind its end holds all the others back; one that has, and is behind,
         holds them at its last fetched record.
         """
-        live = [source for source in self._all.values() if source.values or source.behind]
+        live = [source for source in self._all.values() if source.waiting or source.behind]
         if self._first:
             whole = [source for source in live if source.tp in self._first]
             self._first, live = (self._first, whole) if whole else (frozenset(), live)
-        if not any(source.values for source in live) or any(not source.values for source in live):
+        if not any(source.waiting for source in live) or not all(source.waiting for source in live):
             return []
-        stamps = [np.maximum.accumulate(source.received) for source in live]
+        stamps = [source.stamps for source in live]
         ranks = [source.rank for source in live]
         counts = safe(stamps, ranks, [source.behind for source in live])
         counts = self._bounded(live, stamps, counts, limit)
@@ -234,7 +267,7 @@ class Sources:
         while True:
             if sum(counts) > limit:
                 counts = earliest(stamps, ranks, counts, limit)
-            kept = sum(sum(map(len, live[i].values[: counts[i]])) for i in tables)
+            kept = sum(live[i].size(counts[i]) for i in tables)
             if kept <= KEPT_BYTES or sum(counts) == 1:
                 return counts
             limit = sum(counts) // 2
@@ -274,7 +307,7 @@ class Sources:
         """
         source = self._all[tp]
         source.fed = first
-        while source.read < end and not (source.values and source.offsets[-1] >= end - 1):
+        while source.read < end and not (source.waiting and source.offsets[-1] >= end - 1):
             await self.fill(1.0, tp)
             if source.read < end and source.read >= source.known:
                 ends = await self.ends()

@@ -346,10 +346,7 @@ class Task:
         self._begun = time.monotonic()
         origin = [(ORIGIN, f"{self._writer.epoch}/{turn.number}".encode())]
         manifest = self._snapshots.part()
-        parts = []
-        for out in turn.out:
-            values = out.values
-            parts.append(Part(TopicPartition(out.topic, self.job.partition), [None] * len(values), values, origin))
+        parts = [Part(TopicPartition(out.topic, self.job.partition), None, out.lines, origin) for out in turn.out]
         outputs = len(parts)
         parts += self.job.extra(self.session)
         extra = range(outputs, len(parts))

@@ -33,6 +33,7 @@ from stream_ml.plan.partitions import require_partitions, require_shared
 _log = logging.getLogger("stream_ml")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _TELL_EVERY_S = 5.0
+_END_S = 0.1  # between two looks whether all has ended, once a task has
 
 Say = Callable[[str], None]
 Changed = Callable[[frozenset[int]], None]
@@ -188,21 +189,23 @@ class Worker:
 
     async def _supervise(self, *, until_end: bool) -> None:
         """Start what became ours, stop what no longer is, and end when a task cannot go on."""
+        ended: set[asyncio.Task[None]] = set()
         while not self._stopping:
             for name in self._mine - self._running.keys():
                 self._running[name] = asyncio.create_task(self._keep(name, until_end=until_end), name=f"task {name}")
             for name in self.tasks.keys() - self._mine:
                 self.tasks[name].stop()
             changed = asyncio.create_task(self._change.wait())
-            await asyncio.wait(
-                {changed, *self._running.values()}, timeout=_TELL_EVERY_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            left = {changed, *self._running.values()} - ended
+            await asyncio.wait(left, timeout=_END_S if ended else _TELL_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             changed.cancel()
             self._change.clear()
             for name, running in list(self._running.items()):
                 if running.done():
                     running.result()
-                    if not until_end:
+                    if until_end:
+                        ended.add(running)
+                    else:
                         del self._running[name]
             if until_end and self.joined and self._finished():
                 return

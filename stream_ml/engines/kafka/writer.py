@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest
 from aiokafka.structs import RecordMetadata
 
+from stream_ml.engines.kafka.batches import Headers, packed
 from stream_ml.engines.kafka.client import LostError, cancelled, deadline
+from stream_ml.schema.lines import Lines
 
 #: Of one batch of records: below the brokers' default for the largest message.
 BATCH_BYTES = 900_000
 _TRANSACTION = (InitProducerIdRequest, AddPartitionsToTxnRequest, EndTxnRequest)
-
-Headers = list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,13 @@ class Part:
     Parameters
     ----------
     keys, values
-        Of each record.
+        Of each record. Lines have no keys, which is told by None for all of them.
     headers
         Of every record of the part.
     """
 
     to: TopicPartition
-    keys: Sequence[bytes | None]
+    keys: Sequence[bytes | None] | None
     values: Sequence[bytes]
     headers: Headers = field(default_factory=list)
 
@@ -61,7 +62,7 @@ class Writer:
         self, client: Mapping[str, Any], transactional_id: str, wait_s: float, timeout_ms: int, compression: str | None
     ) -> None:
         self.transactional_id = transactional_id
-        self._wait_s = wait_s
+        self._wait_s, self._compression = wait_s, compression
         self._dirty = self._spent = False
         self._began: float | None = None
         self._producer = AIOKafkaProducer(
@@ -168,17 +169,23 @@ class Writer:
 
     async def _send(self, part: Part) -> list[Any]:
         """Hand a part over in batches; returns a future for each."""
-        now = int(time.time() * 1000)
-        futures = []
+        return [
+            await self._producer.send_batch(batch, part.to.topic, partition=part.to.partition)
+            for batch in self._batches(part, int(time.time() * 1000))
+        ]
+
+    def _batches(self, part: Part, now: int) -> Iterator[BatchBuilder]:
+        if isinstance(part.values, Lines):
+            yield from packed(part.values, part.headers, now, BATCH_BYTES, self._compression)
+            return
         batch = self._producer.create_batch()
-        for key, value in zip(part.keys, part.values, strict=True):
+        for key, value in zip(part.keys or (), part.values, strict=True):
             if batch.append(timestamp=now, key=key, value=value, headers=part.headers) is None:
-                futures.append(await self._producer.send_batch(batch, part.to.topic, partition=part.to.partition))
+                yield batch
                 batch = self._producer.create_batch()
                 batch.append(timestamp=now, key=key, value=value, headers=part.headers)
         if batch.record_count():
-            futures.append(await self._producer.send_batch(batch, part.to.topic, partition=part.to.partition))
-        return futures
+            yield batch
 
     def _announce(self, partitions: Iterable[TopicPartition]) -> None:
         """Name every partition of the turn at once, so that one request adds them to the transaction."""

@@ -18,8 +18,8 @@ from stream_ml.cli.console import Bar, progress_bar, tell, write_json
 from stream_ml.cli.ready import settle
 from stream_ml.client.address import database_path, kafka_servers
 from stream_ml.client.database import Access, require_place
-from stream_ml.engines.local.watchdog import Watchdog
 from stream_ml.engines.local.worker import Carried, End, Until, Watcher, Worker
+from stream_ml.engines.watchdog import Watchdog
 from stream_ml.errors import UsageError
 from stream_ml.language.loader import load
 from stream_ml.sessions.session import Session

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import signal
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from stream_ml.cli.console import tell, write_json
 from stream_ml.cli.ready import settle
 from stream_ml.config.kafka import read_kafka_settings
 from stream_ml.config.settings import Settings
+from stream_ml.engines.watchdog import Watchdog
 from stream_ml.errors import UsageError
 from stream_ml.language.loader import load
 
@@ -40,9 +43,11 @@ def run_on_kafka(typed: RunCommand, settings: Settings, servers: str, *, as_json
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.ERROR)  # a rebalance is no mishap
     settle()
-    worker = worker_of(pipeline, servers, settings, kafka, tell, role)
-    tell(f"{pipeline.name} on {servers}")
+    faulthandler.enable(sys.__stderr__ or sys.stderr)
     with ExitStack() as stack:
+        watchdog = stack.enter_context(closing(Watchdog(settings.turn_seconds)))
+        worker = worker_of(pipeline, servers, settings, kafka, tell, role, watchdog)
+        tell(f"{pipeline.name} on {servers}")
         if settings.metrics_port is not None:
             from stream_ml.engines.kafka.health import Health  # noqa: PLC0415 - only where it is asked for
 

@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from stream_ml.errors import CorruptError, UsageError
+import numpy as np
+
+from stream_ml.errors import CorruptError, Reason, UsageError
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.plan.bundle import Plan
 from stream_ml.schema.records import Out, Run
+from stream_ml.schema.verdict import Bad
 from stream_ml.sessions import journal
 
+#: (source, offset) of a record.
+Place = tuple[str, int]
 CHANGED = (
     "Finish with the old file first: `stream-ml run OLD.py --drain`. The changed one then begins where that ended,"
     " with a fresh state"
@@ -171,3 +176,12 @@ def _same(fed: journal.Fed, run: Run) -> Run:
         cause = f"{fed.source} no longer holds what was fed: records {fed.first} to {fed.end - 1} differ"
         raise CorruptError(cause, "Restore the source, or start anew with an empty state")
     return run
+
+
+def without(run: Run, skipped: Sequence[Place]) -> Run:
+    """Return a run whose skipped records are as records that the source could not read."""
+    left = [offset for source, offset in skipped if source == run.source]
+    at = np.flatnonzero(np.isin(run.offsets, left))
+    bad = tuple(Bad(int(index), Reason.POISON, "$", "killed the process three times") for index in at)
+    known = tuple(one for one in run.bad if one.index not in set(at.tolist()))
+    return replace(run, bad=tuple(sorted((*known, *bad), key=lambda one: one.index)))

@@ -19,7 +19,7 @@ from stream_ml.schema.symbols import Symbols
 from stream_ml.schema.verdict import Bad
 from stream_ml.scorer.machine import Origin
 from stream_ml.sessions import journal
-from stream_ml.sessions.base import Journaled, Turn
+from stream_ml.sessions.base import Journaled, Place, Turn, without
 from stream_ml.sessions.cut import SLICE
 from stream_ml.sessions.encode import encode
 from stream_ml.sessions.examples import Examples, Reader
@@ -77,7 +77,7 @@ class LearnerSession(Journaled):
 
     # --- turns ----------------------------------------------------------------------------------------------------
 
-    def feed(self, runs: Sequence[Run]) -> Turn:
+    def feed(self, runs: Sequence[Run], skipped: Sequence[Place] = ()) -> Turn:
         """Carry out one turn.
 
         Parameters
@@ -85,19 +85,24 @@ class LearnerSession(Journaled):
         runs
             One a source, each a partition of the topic of examples, named as `<topic>/<partition>`; each from where the
             last one of that source ended.
+        skipped
+            Records that killed the process: only their time passes, and each is a dead letter.
         """
-        fed = merge([replace(run, topics=[run.source] * len(run.values)) for run in runs], self.now, {})
+        given = [without(run, skipped) for run in runs] if skipped else runs
+        fed = merge([replace(run, topics=[run.source] * len(run.values)) for run in given], self.now, {})
         out = self._carry_out(fed)
         if len(fed):
             self.now = int(fed.received[-1])
-        turn = self._turn(runs, out)
+        turn = self._turn(runs, out, skipped=tuple(skipped))
         if self.symbols.due() and self.learner.model is not None:
             self.symbols.sweep([self.learner.model.codes()])
         return turn
 
     def _carry_out(self, fed: Fed) -> tuple[Out, ...]:
-        found = self._reader.read(fed.values)
-        dead = [self._bury(fed, one) for one in found.bad]
+        known = {one.index: one for one in fed.bad}
+        values = [b"" if i in known else value for i, value in enumerate(fed.values)] if known else fed.values
+        found = self._reader.read(values)
+        dead = [self._bury(fed, known.get(one.index, one)) for one in found.bad]
         self.examples += int(found.rows.size)
         self._learn(found)
         alarms, metrics = self._watch(found)
@@ -208,7 +213,7 @@ class LearnerSession(Journaled):
         return session
 
     def _feed_again(self, entry: journal.Entry, runs: Sequence[Run]) -> Turn:
-        return self.feed(runs)
+        return self.feed(runs, entry.skipped)
 
 
 class NoRows:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
-from stream_ml.errors import Reason, UsageError
+from stream_ml.errors import UsageError
 from stream_ml.kernels import operations
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.learner.machine import Learner
@@ -16,10 +15,9 @@ from stream_ml.plan.bundle import compile_plan
 from stream_ml.plan.partitions import require_features
 from stream_ml.schema.records import Fed, Out, Run
 from stream_ml.schema.symbols import Symbols
-from stream_ml.schema.verdict import Bad
 from stream_ml.scorer.machine import Scorer
 from stream_ml.sessions import journal
-from stream_ml.sessions.base import Journaled, Turn
+from stream_ml.sessions.base import Journaled, Place, Turn, without
 from stream_ml.sessions.cut import SLICE
 from stream_ml.sessions.encode import Encoder
 from stream_ml.sessions.inline import Inline
@@ -31,8 +29,6 @@ from stream_ml.sessions.state import State
 from stream_ml.sessions.versions import ModelVersion
 
 Learning = Literal["inline", "shared"]
-#: (source, offset) of a record.
-Place = tuple[str, int]
 RANKS = {"table": 0, "event": 1, "other": 1, "label": 2}
 
 
@@ -161,7 +157,7 @@ class Session(Journaled):
             Records that killed the process: only their time passes, and each is a dead letter. With the source
             :data:`journal.DEADLINES` it is what the tick's deadlines would teach that is left out.
         """
-        given = [_without(run, skipped) for run in runs] if skipped else runs
+        given = [without(run, skipped) for run in runs] if skipped else runs
         fed = merge(given, self.scorer.now, self._ranks)
         self.learner.muted = any(source == journal.DEADLINES for source, _ in skipped)
         self.carry_out(fed, None if tick is None else max(tick, self.scorer.now))
@@ -316,13 +312,4 @@ class Session(Journaled):
         return UsageError(cause, "Go on as before, or start anew with another journal")
 
 
-def _without(run: Run, skipped: Sequence[Place]) -> Run:
-    """Return a run whose skipped records are as records that the source could not read."""
-    left = [offset for source, offset in skipped if source == run.source]
-    at = np.flatnonzero(np.isin(run.offsets, left))
-    bad = tuple(Bad(int(index), Reason.POISON, "$", "killed the process three times") for index in at)
-    known = tuple(one for one in run.bad if one.index not in set(at.tolist()))
-    return replace(run, bad=tuple(sorted((*known, *bad), key=lambda one: one.index)))
-
-
-__all__ = ["Manifest", "Out", "Run", "Session", "Turn", "read_manifest"]
+__all__ = ["Manifest", "Out", "Place", "Run", "Session", "Turn", "read_manifest"]

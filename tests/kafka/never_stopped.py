@@ -150,13 +150,15 @@ def never_stopped(
     return session
 
 
-def learned(pipeline: Pipeline, partitions: int, seen: Seen) -> tuple[LearnerSession, dict[Any, ModelVersion]]:
+def learned(
+    pipeline: Pipeline, partitions: int, seen: Seen, *, allow_pickle: bool = False
+) -> tuple[LearnerSession, dict[Any, ModelVersion]]:
     """Feed a learner what its journal says and compare what it wrote; returns it with every version it ever had."""
-    session = LearnerSession(pipeline)
+    session = LearnerSession(pipeline, allow_pickle=allow_pickle)
     out: dict[str, list[bytes]] = defaultdict(list)
     versions: dict[Any, ModelVersion] = {}
     for entry in entries_of(pipeline, partitions, seen):
-        turn = session.feed([run_of(seen, fed) for fed in entry.fed])
+        turn = session.feed([run_of(seen, fed) for fed in entry.fed], entry.skipped)
         assert read_entry(turn.entry) == entry
         for one in turn.out:
             out[one.topic] += one.values
@@ -189,13 +191,13 @@ def assert_one_writer(pipeline: Pipeline, partition: int, seen: Seen) -> int:
     return len(writers)
 
 
-def judge(pipeline: Pipeline, partitions: int, seen: Seen) -> list[Session]:
+def judge(pipeline: Pipeline, partitions: int, seen: Seen, *, allow_pickle: bool = False) -> list[Session]:
     """Hold all that was seen against the run that never stopped: nothing lost, nothing twice; returns its sessions."""
     versions = None
     if partitions > 1:
-        learner, versions = learned(pipeline, partitions, seen)
+        learner, versions = learned(pipeline, partitions, seen, allow_pickle=allow_pickle)
         examples = names(pipeline.name)["examples"]
-        assert learner.examples == seen.count(examples)
+        assert learner.examples + sum(learner.dead.values()) == seen.count(examples)
         assert_one_writer(pipeline, partitions, seen)
     sessions = [never_stopped(pipeline, number, seen, versions) for number in range(partitions)]
     predicted = [

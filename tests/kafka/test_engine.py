@@ -50,8 +50,10 @@ def test_one_partition_gives_the_cores_answers(broker: Broker, prefix: str, tmp_
             worker = Worker(pipeline, broker.address, Settings(batch=64), QUICK, print)
             await worker.run(until_end=True)
             await send(broker.address, records[200:])
-            again = Worker(pipeline, broker.address, Settings(batch=32, snapshot_seconds=0.001), QUICK, print)
+            said: list[str] = []
+            again = Worker(pipeline, broker.address, Settings(batch=32, snapshot_seconds=0.001), QUICK, said.append)
             await again.run(until_end=True)
+            assert "died" not in "".join(said), "the first worker let go of its task"
             (task,) = again.tasks.values()
             live = task.session
         assert sum(len(found) for found in map(seen.records.get, seen.records) if found) > len(records)

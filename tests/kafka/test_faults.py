@@ -15,10 +15,11 @@ from aiokafka.protocol.transaction import EndTxnRequest
 from stream_ml.config.settings import Settings
 from stream_ml.demos.broker import Broker
 from stream_ml.engines.kafka.client import LostError
+from stream_ml.engines.kafka.job import Shared
 from stream_ml.engines.kafka.jobs import ScorerJob
 from stream_ml.engines.kafka.snapshots import Pieces
 from stream_ml.engines.kafka.states import State
-from stream_ml.engines.kafka.task import Shared, Task
+from stream_ml.engines.kafka.task import Task
 from stream_ml.engines.kafka.topics import names
 from stream_ml.engines.kafka.writer import Part, Writer
 from tests.kafka.failpoints import Failpoint

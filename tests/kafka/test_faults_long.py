@@ -25,7 +25,7 @@ from stream_ml.language.pipeline import Pipeline
 from stream_ml.plan.bundle import compile_plan
 from tests.kafka.failpoints import Failpoint
 from tests.kafka.named import named
-from tests.kafka.never_stopped import Seen, assert_one_writer, judge, reader, send, topics_of
+from tests.kafka.never_stopped import Seen, assert_one_writer, entries_of, judge, reader, send, topics_of
 from tests.kafka.payments import inputs, payments
 from tests.kafka.test_engine import QUICK
 from tests.kafka.workers import Nursery, Process, all_end, stands_still, until
@@ -143,7 +143,9 @@ def test_2_a_storm_of_kills(broker: Broker, prefix: str, tmp_path: Path, nursery
                 weather.done["kills"] += 1
         return await weather.moves()
 
-    asyncio.run(weathered(broker.address, prefix, tmp_path, nursery, "2: seed 2", chaos))
+    weather = asyncio.run(weathered(broker.address, prefix, tmp_path, nursery, "2: seed 2", chaos))
+    entries = [entry for number in range(3) for entry in entries_of(weather.pipeline, number, weather.seen)]
+    assert not [entry for entry in entries if entry.skipped], "no record is to blame"
 
 
 def test_4_a_transaction_expires(broker: Broker, prefix: str, tmp_path: Path, nursery: Nursery) -> None:

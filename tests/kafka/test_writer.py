@@ -12,10 +12,11 @@ from aiokafka import TopicPartition
 from stream_ml.config.settings import Settings
 from stream_ml.demos.broker import Broker
 from stream_ml.engines.kafka.client import FencedError
+from stream_ml.engines.kafka.job import Shared
 from stream_ml.engines.kafka.jobs import ScorerJob
 from stream_ml.engines.kafka.snapshots import Pieces
 from stream_ml.engines.kafka.sources import Sources
-from stream_ml.engines.kafka.task import Shared, Task
+from stream_ml.engines.kafka.task import Task
 from stream_ml.engines.kafka.topics import names
 from stream_ml.engines.kafka.writer import Part, Writer
 from tests.kafka.named import named

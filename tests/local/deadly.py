@@ -38,20 +38,20 @@ def die(what: str, price: float) -> None:
         deaths.write(f"{what} {price:g}\n")
     if price == 901:
         os._exit(7)
-    if price == 902:
+    if price in {902, 904}:
         os.kill(os.getpid(), signal.SIGSEGV)
     while price == 903:
         pass
 
 
 class Deadly(base.Classifier):
-    """A logistic regression that 901 and 903 kill when it predicts, and 902 when it learns."""
+    """A logistic regression that 901, 903 and 904 kill when it predicts, and 902 when it learns."""
 
     def __init__(self) -> None:
         self.inner = linear_model.LogisticRegression()
 
     def predict_proba_one(self, x: dict[Any, Any], **_: Any) -> dict[bool | str | int, float]:
-        if x["asked"] in {901, 903}:
+        if x["asked"] in {901, 903, 904}:
             die("predict", x["asked"])
         chances: dict[bool | str | int, float] = self.inner.predict_proba_one({**x, "asked": 0.0})
         return chances

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime
 from random import Random
@@ -216,6 +217,31 @@ def test_partitions_are_merged_by_received_time() -> None:
     logs.keep(turn.entry, turn.out)
     assert_same(driver, session, logs)
     assert session.positions == {f"silent.examples/{i}": len(part) for i, part in enumerate(parts)}
+
+
+def test_skipped_examples_are_as_if_they_were_not_there() -> None:
+    """Two partitions, one turn: dead letters with their bytes, nothing of them is learned, recovery skips them too."""
+    which = pipeline("silent")
+    values = told(which, randomly(log_of("silent", 53, 300), 53)).written("examples")
+    skipped = {i for i in range(len(values)) if i % 10 == 3}
+    without, _ = taught(which, [value for i, value in enumerate(values) if i not in skipped])
+    session, logs = LearnerSession(which), Logs()
+    runs = [
+        logs.append(f"silent.examples/{part}", [Row("", i, value) for i, value in enumerate(values) if i % 2 == part])
+        for part in (0, 1)
+    ]
+    turn = session.feed(runs, [(f"silent.examples/{i % 2}", i // 2) for i in skipped])
+    letters = [json.loads(one) for one in logs.keep(turn.entry, turn.out)["dead"]]
+    assert [(one["partition"], one["offset"]) for one in letters] == [(i % 2, i // 2) for i in sorted(skipped)]
+    assert [base64.b64decode(one["raw"]) for one in letters] == [values[i] for i in sorted(skipped)]
+    assert {one["reason"] for one in letters} == {"poison"}
+    assert session.stats["dead"] == {"poison": len(skipped)}
+    assert session.examples == without.examples == len(values) - len(skipped)
+    assert differences(learned(without, values), learned(session, values)) == []
+    again = logs.recover(LearnerSession, which)
+    assert again.differences == 0
+    assert again.stats == session.stats
+    assert differences(learned(session, values), learned(again, values)) == []
 
 
 @pytest.mark.parametrize("name", LEARNED)

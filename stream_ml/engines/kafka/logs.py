@@ -17,6 +17,7 @@ from stream_ml.errors import CorruptError, FormatError
 FORMAT = 1
 MANIFEST = b"manifest"
 _POLL_S = 0.05
+_FETCH_MS = 5  # what is asked for lies before a known end: a broker that waits for more only holds other answers up
 
 
 class Generation(msgspec.Struct, frozen=True, array_like=True):
@@ -79,7 +80,7 @@ class Logs:
     ) -> None:
         self._wait_s = settings.deadline_s
         self._partitions = list(partitions)
-        options = consumer_options(settings)
+        options = {**consumer_options(settings), "fetch_max_wait_ms": _FETCH_MS}
         self._reader = AIOKafkaConsumer(**client, **options)
         self._uncommitted = AIOKafkaConsumer(**client, **{**options, "isolation_level": "read_uncommitted"})
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiokafka import TopicPartition
 
 from stream_ml.engines.kafka.client import partition_of, place
-from stream_ml.engines.kafka.logs import Generation, Logs, read_generation
+from stream_ml.engines.kafka.logs import MANIFEST, Generation, Logs, read_generation
+from stream_ml.engines.kafka.notes import ATTEMPT, RELEASED, SERVING, Left, read_left
 from stream_ml.engines.kafka.sources import Sources
 from stream_ml.errors import CorruptError
 from stream_ml.schema.records import Run
@@ -19,7 +20,8 @@ from stream_ml.sessions import journal
 from stream_ml.sessions.journal import Entry, read_entry
 from stream_ml.sessions.session import read_manifest
 
-POINTER = "manifest"
+#: Headers of an entry: the newest manifest, and who wrote it (producer id, epoch, number).
+POINTER, ORIGIN = "manifest", "stream_ml"
 _CURE = "Restore the topics, or start anew under another pipeline name"
 
 
@@ -55,6 +57,10 @@ class Recovered:
         The entry that the snapshot holds, and the offset of the last entry in the journal (-1: none yet).
     told
         One line for people.
+    again_s
+        What feeding again took, seconds.
+    left, wrote
+        What owners left for the next one; who wrote the last entry, as producer id and epoch.
     """
 
     session: Fed
@@ -64,6 +70,8 @@ class Recovered:
     journal: int
     told: str
     again_s: float = 0.0
+    left: Left = field(default_factory=Left)
+    wrote: str = ""
 
     @property
     def is_fresh(self) -> bool:
@@ -112,8 +120,8 @@ async def recover(
             cause = f"{place(journal)} holds no entry, and the pipeline has run: the journal was deleted"
             raise CorruptError(cause, _CURE)
         return Recovered(made.fresh(), None, -1, 0, -1, "fresh start")
-    at = int(dict(last.headers).get(POINTER, b"-1"))
-    newest = await _newer(logs, state, at, state_end)
+    headers = dict(last.headers)
+    newest, left = await _newer(logs, state, int(headers.get(POINTER, b"-1")), state_end)
     session, generation, at, damaged = await _newest(logs, state, newest, made)
     start = begin if generation is None else generation.journal
     if start < begin:
@@ -138,7 +146,10 @@ async def recover(
     again = session.number - from_entry
     told = f"recovered from {'the journal' if generation is None else f'the snapshot of entry {from_entry:,}'}"
     told += f" and {again:,} entries fed again{damaged}"
-    return Recovered(session, generation, at, from_entry, last.offset, told, time.perf_counter() - began)
+    return Recovered(
+        session, generation, at, from_entry, last.offset, told, time.perf_counter() - began, left,
+        headers.get(ORIGIN, b"").decode().rpartition("/")[0],
+    )  # fmt: skip
 
 
 async def _read_again(sources: Sources, fed: journal.Fed) -> Run:
@@ -150,12 +161,20 @@ async def _read_again(sources: Sources, fed: journal.Fed) -> Run:
     return kept
 
 
-async def _newer(logs: Logs, state: TopicPartition, at: int, end: int) -> int:
-    """Return the newest committed generation: the last entry cannot name one of its own transaction."""
+async def _newer(logs: Logs, state: TopicPartition, at: int, end: int) -> tuple[int, Left]:
+    """Return the newest committed generation, since the last entry cannot name one of its own transaction; and notes.
+
+    A generation goes with a turn, which every note of a turn that came to nothing is younger than.
+    """
+    attempt, mark = None, None
     async for record in logs.records(state, max(at, await logs.begin(state)), end):
-        if record.key == b"manifest":
+        if record.key == MANIFEST:
             at = record.offset
-    return at
+        elif record.key == ATTEMPT:
+            attempt = record.value
+        elif record.key in {RELEASED, SERVING}:
+            mark = record.key, record.value or b""
+    return at, read_left(attempt, mark)
 
 
 async def _newest(

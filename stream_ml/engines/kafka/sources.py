@@ -72,6 +72,11 @@ class Source:
         """How many bytes of values lie in memory."""
         return sum(len(block.values.block) for block in self._blocks)
 
+    @property
+    def past(self) -> int:
+        """One past what needs no more feeding: markers after the last record need none."""
+        return self.fed if self.waiting else max(self.fed, self.read)
+
     def add(self, block: Block) -> None:
         """Take fetched records up."""
         self.offsets = np.concatenate([self.offsets, block.offsets])
@@ -231,10 +236,16 @@ class Sources:
     @property
     def lag(self) -> int:
         """How many offsets lie between the positions and the ends that were told last, markers at an end left out."""
-        return sum(
-            max(0, source.known - (source.fed if source.waiting else max(source.fed, source.read)))
-            for source in self._all.values()
-        )
+        return sum(max(0, source.known - source.past) for source in self._all.values())
+
+    @property
+    def known(self) -> dict[TopicPartition, int]:
+        """Where each source ends as far as the brokers told."""
+        return {tp: source.known for tp, source in self._all.items()}
+
+    def past(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Tell whether every record before these ends is fed."""
+        return all(source.past >= ends[tp] for tp, source in self._all.items())
 
     @property
     def positions(self) -> dict[TopicPartition, int]:

@@ -4,90 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.structs import RecordMetadata
 
 from stream_ml.client.log import now_ms
-from stream_ml.config.kafka import KafkaSettings
-from stream_ml.config.settings import Settings
-from stream_ml.engines.kafka.checks import KeyCheck
+from stream_ml.engines.attempts import Attempt
+from stream_ml.engines.kafka.careful import Careful
 from stream_ml.engines.kafka.client import place
 from stream_ml.engines.kafka.given_up import GivenUp
+from stream_ml.engines.kafka.job import Job, Shared
 from stream_ml.engines.kafka.logs import Logs
-from stream_ml.engines.kafka.recovery import POINTER, Made, recover
-from stream_ml.engines.kafka.snapshots import Pieces, Snapshots
+from stream_ml.engines.kafka.notes import ATTEMPT, RELEASED, SERVING, write_attempt
+from stream_ml.engines.kafka.pace import Pace
+from stream_ml.engines.kafka.recovery import ORIGIN, POINTER, Recovered, recover
+from stream_ml.engines.kafka.snapshots import Snapshots
 from stream_ml.engines.kafka.sources import Sources
 from stream_ml.engines.kafka.states import ARROWS, State, Told
 from stream_ml.engines.kafka.topics import names
 from stream_ml.engines.kafka.writer import Part, Writer
 from stream_ml.schema.records import Run
-from stream_ml.sessions.session import Turn
+from stream_ml.sessions.session import Place, Turn
 
-ORIGIN = "stream_ml"
 _IDLE_S = 0.25
 _GATHER_S = 0.005
 _SAY_EVERY_S = 1.0
-_FIRST_TURN = 250  # records: a model that is slow shows it before a turn takes too long
-_LARGE_ENTRY = 450_000  # bytes of a journal entry
-
-
-class Job(Protocol):
-    """What a task does: a scorer's partition, or the learner.
-
-    `partition` is where the task writes in every topic of its own; `sources` are the partitions that it reads, with
-    their ranks among records received at the same moment; `first` of them are read whole before the others begin.
-    Nobody but the task writes to `output`.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def pipeline(self) -> str: ...  # noqa: D102
-    @property
-    def partition(self) -> int: ...  # noqa: D102
-    @property
-    def sources(self) -> Mapping[TopicPartition, int]: ...  # noqa: D102
-    @property
-    def first(self) -> frozenset[TopicPartition]: ...  # noqa: D102
-    @property
-    def checks(self) -> Mapping[TopicPartition, KeyCheck]: ...  # noqa: D102
-    @property
-    def output(self) -> TopicPartition: ...  # noqa: D102
-    @property
-    def made(self) -> Made: ...  # noqa: D102
-
-    async def edge(self, session: Any) -> None:
-        """Do what is to be done between two turns."""
-
-    def due(self, session: Any) -> int | None:
-        """Return the moment (epoch ms) at which a tick is due."""
-
-    def extra(self, session: Any) -> list[Part]:
-        """Return what the next transaction carries beside the turn."""
-
-    def stored(self, told: Sequence[RecordMetadata]) -> dict[TopicPartition, int]:
-        """Take note of where `extra` stands; returns what may be dropped, by the offset before which."""
-
-    def unfinished(self, session: Any) -> bool:
-        """Tell whether something is still to be written although every record is read."""
-
-    def wants_turn(self, session: Any) -> bool:
-        """Tell whether a turn is to be made although nothing came."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What all tasks of a worker use."""
-
-    client: Mapping[str, Any]
-    kafka: KafkaSettings
-    settings: Settings
-    pieces: Pieces
-    trim: Callable[[dict[TopicPartition, int]], None]
 
 
 class Task:
@@ -119,8 +62,10 @@ class Task:
         self._last = -1
         self._written = {self._journal}
         self._fed_s = 0.0
-        self._limit = min(_FIRST_TURN, shared.settings.batch)
+        self._released = False
+        self._pace = Pace(shared.settings)
         self._said = time.monotonic()
+        self._careful = Careful(lambda: self.job.due(self.session), self._noted)
         self.session: Any = None
         self.told = Told()
 
@@ -215,11 +160,22 @@ class Task:
         self._snapshots = Snapshots(self.session, shared.pieces, self._state, shared.settings.snapshot_seconds)
         self._snapshots.restored(found.generation, found.at, found.entry, found.again_s)
         self._last = found.journal
-        self.told.line = found.told
         if found.is_fresh:
             await self._begin()
         elif self._sources is None:
             await self._opened(dict(found.session.positions))
+        self._suspect(found)
+
+    def _suspect(self, found: Recovered) -> None:
+        """Find out whether the last owner died, and where."""
+        owners = self._shared.owners
+        died, mine = owners.died(found), owners.left(found.left)
+        owners.add(self._writer.epoch)
+        self._released = found.left.released
+        assert self._sources is not None
+        batch = self._shared.settings.batch
+        self._careful.begin(self.session, found.left, self._sources.known, batch, mine=mine, died=died)
+        self.told.line = "; ".join(filter(None, (found.told, self._careful.told)))
 
     async def _connected(self) -> Sources:
         self._sources = Sources(self._shared.client, self._shared.kafka, self.job.sources, self.job.checks)
@@ -258,19 +214,25 @@ class Task:
         """Feed what comes; in a backlog the next turn is computed while one is being committed."""
         sources = self._sources
         assert sources is not None
+        if self._released:
+            await self._mark(SERVING)
         while not self._stopping:
             self._snapshots.failed()
-            await self._gathered(sources)
+            if self._careful.on:
+                self._careful.look(sources)
+            else:
+                await self._gathered(sources)
             self.told.lag = sources.lag
-            runs = sources.take(self._limit)
+            runs = sources.take(self._careful.limit(self._pace.records))
             if runs:
-                await self._turn(runs)
+                await (self._careful.feed(runs) if self._careful.on else self._turn(runs))
                 await sources.fill(0.0)
                 continue
             await self._settled()
             self._trim()
             overdue = self._writer.began_s > self._shared.kafka.transaction_timeout_ms / 3_000
-            if overdue or self.job.wants_turn(self.session) or self._snapshots.part() is not None:
+            wanted = overdue or self.job.wants_turn(self.session) or self._snapshots.part() is not None
+            if wanted and not self._careful.on:
                 await self._turn([])
                 continue
             due = self.job.due(self.session)
@@ -288,7 +250,7 @@ class Task:
 
         What is fed earlier would only wait for the turn before it, and what comes meanwhile for both.
         """
-        while sources.waiting < self._limit:
+        while sources.waiting < self._pace.records:
             if self._flight is not None and not self._flight.done():
                 await asyncio.wait({self._flight}, timeout=_GATHER_S)
                 await sources.fill(0.0)
@@ -317,29 +279,62 @@ class Task:
         assert sources is not None
         moment = now_ms()
         if await sources.read_whole():
-            await self._turn([], max(moment, due))
+            await (self._careful.tick(max(moment, due)) if self._careful.on else self._turn([], max(moment, due)))
         else:
             await sources.fill(_IDLE_S)
 
     async def _turn(self, runs: Sequence[Run], tick: int | None = None) -> None:
         await self.job.edge(self.session)
-        begun = time.perf_counter()
-        turn = self.session.feed(runs, tick) if tick is not None else self.session.feed(runs)
-        fed = time.perf_counter() - begun
+        await self._shared.gate.passed()
+        turn, fed_s = self._decide(runs, tick)
         await self._settled()
         if self._interval > 0:
             await asyncio.sleep(self._interval)
-        self._commit(turn, fed)
-        self._pace(len(turn.entry))
-        self.told.records += sum(len(run.values) for run in runs)
-        self.told.feed_s += fed
+        self._commit(turn, fed_s)
 
-    def _pace(self, entry: int) -> None:
-        """Let turns grow to the most that is allowed, and shrink where a journal entry becomes large."""
-        if entry > _LARGE_ENTRY:
-            self._limit = max(1, self._limit // 2)
-        elif entry < _LARGE_ENTRY // 3:
-            self._limit = min(self._shared.settings.batch, 2 * self._limit)
+    async def _noted(
+        self, runs: Sequence[Run], tick: int | None = None, skipped: Sequence[Place] = (), *, attempt: Attempt
+    ) -> None:
+        """Carry out a turn that is written down before, apart from those of other tasks.
+
+        What was fed alone is cleared before it is stored: a death from then on is no fault of it.
+        """
+        await self._settled()
+        await self.job.edge(self.session)
+        async with self._shared.gate.alone():
+            await self._keep(attempt)
+            turn, fed_s = self._decide(runs, tick, skipped)
+            if attempt.size == 1:
+                await self._keep(replace(attempt, begun=False))
+            self._commit(turn, fed_s)
+            await self._settled()
+
+    async def _keep(self, attempt: Attempt) -> None:
+        """Write an attempt down."""
+        owner = self._writer.epoch
+        headers = [(ORIGIN, owner.encode())]
+        await self._writer.commit([Part(self._state, [ATTEMPT], [write_attempt(attempt, owner)], headers)])
+
+    def _decide(self, runs: Sequence[Run], tick: int | None, skipped: Sequence[Place] = ()) -> tuple[Turn, float]:
+        """Compute a turn; returns what that took, too, in seconds."""
+        watchdog, records = self._shared.watchdog, sum(len(run.values) for run in runs)
+        if watchdog is not None:
+            what = ", ".join(f"{run.source} {run.offsets[0]} to {run.offsets[-1]}" for run in runs if len(run.values))
+            name = f"{self.job.pipeline}: task {self.job.name}, turn {self.session.number + 1}"
+            watchdog.begin(f"{name} ({what or 'deadlines'})")
+        begun = time.perf_counter()
+        try:
+            given = {"skipped": skipped} if tick is None else {"skipped": skipped, "tick": tick}
+            turn = self.session.feed(runs, **given)
+        finally:
+            if watchdog is not None:
+                watchdog.end()
+        fed_s = time.perf_counter() - begun
+        if records:
+            self._pace.after(records, len(turn.entry), fed_s)
+        self.told.records += records
+        self.told.feed_s += fed_s
+        return turn, fed_s
 
     def _commit(self, turn: Turn, fed_s: float = 0.0) -> None:
         """Begin to write a turn; `_settled` waits for its end."""
@@ -387,7 +382,7 @@ class Task:
             self._shared.trim({self._journal: old.journal, self._state: old.first})
 
     async def _drain(self) -> None:
-        """Keep what came since the last snapshot: the next owner has nothing to feed again."""
+        """Keep what came since the last snapshot, and let go: the next owner feeds nothing again, suspects nobody."""
         await self._snapshots.finished()
         if self._snapshots.part() is None:
             self._snapshots.begin(self._last)
@@ -395,3 +390,8 @@ class Task:
         if self._snapshots.part() is not None:
             self._commit(self.session.feed([]))
             await self._settled()
+        await self._mark(RELEASED)
+
+    async def _mark(self, key: bytes) -> None:
+        """Leave a mark for the next owner."""
+        await self._writer.commit([Part(self._state, [key], [self._writer.epoch.encode()])])

@@ -14,7 +14,7 @@ from stream_ml.errors import Exit
 _EVERY_S = 1.0
 
 
-class Watchdog:
+class LoopWatchdog:
     """Watches the loop that it is started in, from a thread.
 
     Parameters

@@ -17,14 +17,16 @@ from stream_ml.config.kafka import KafkaSettings
 from stream_ml.config.settings import Settings
 from stream_ml.engines.kafka.client import MOST_FAILURES, FencedError, LostError
 from stream_ml.engines.kafka.given_up import GivenUp
+from stream_ml.engines.kafka.job import Job, Shared
 from stream_ml.engines.kafka.jobs import LEARNER, LearnerJob, ScorerJob
 from stream_ml.engines.kafka.members import Members
 from stream_ml.engines.kafka.models import Models
 from stream_ml.engines.kafka.snapshots import Pieces
 from stream_ml.engines.kafka.states import State
-from stream_ml.engines.kafka.task import Job, Shared, Task
+from stream_ml.engines.kafka.task import Task
 from stream_ml.engines.kafka.topics import MODELS, Admin, names
-from stream_ml.engines.kafka.watchdog import Watchdog
+from stream_ml.engines.kafka.watchdog import LoopWatchdog
+from stream_ml.engines.watchdog import Watchdog
 from stream_ml.errors import UsageError
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.plan.bundle import compile_plan
@@ -63,6 +65,8 @@ class Worker:
         Takes one line for people.
     role
         What of the pipeline this worker may run.
+    turns
+        Watches each turn; the caller, who makes it in the loop's thread, closes it.
     """
 
     def __init__(
@@ -73,15 +77,16 @@ class Worker:
         kafka: KafkaSettings,
         say: Say,
         role: Role = Role.ALL,
+        turns: Watchdog | None = None,
     ) -> None:
         self._pipeline, self._settings, self._kafka, self._say = pipeline, settings, kafka, say
-        self._role = role
+        self._role, self._turns = role, turns
         self._client = kafka.client(servers)
         self.plan = compile_plan(pipeline)
         self.tasks: dict[str, Task] = {}
         self.partitions = 0
         self.fenced = self.lost = 0
-        self.watchdog = Watchdog(kafka.stall_s)
+        self.watchdog = LoopWatchdog(kafka.stall_s)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._mine: frozenset[str] = frozenset()
         self._change = asyncio.Event()
@@ -133,7 +138,7 @@ class Worker:
             require_shared(self._pipeline, allow_pickle=self._kafka.allow_pickle)
         self._streams = await self._read_topics(admin)
         await pieces.start()
-        self._shared = Shared(self._client, self._kafka, self._settings, pieces, self._trimmer(admin))
+        self._shared = Shared(self._client, self._kafka, self._settings, pieces, self._trimmer(admin), self._turns)
         if self.partitions > 1 and self.plan.learner.estimator is not None:
             self._models = await self._follow(stack)
         for group in self._groups():

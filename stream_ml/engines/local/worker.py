@@ -15,13 +15,14 @@ from stream_ml.client.database import failures, transaction
 from stream_ml.client.follow import Follow
 from stream_ml.client.log import now_ms
 from stream_ml.config.settings import Settings
-from stream_ml.engines.local.attempts import Attempts, Kind
+from stream_ml.engines.attempts import Attempts, Kind, kills, smaller
 from stream_ml.engines.local.lock import WorkerLock
+from stream_ml.engines.local.notes import Notes, place_of
 from stream_ml.engines.local.reader import Reader
 from stream_ml.engines.local.recovery import Recovered, open_session, position_of
 from stream_ml.engines.local.snapshots import Snapshots
 from stream_ml.engines.local.store import Commit, Output, Store
-from stream_ml.engines.local.watchdog import Watchdog
+from stream_ml.engines.watchdog import Watchdog, paced
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.schema.records import Run
 from stream_ml.sessions.journal import DEADLINES
@@ -30,7 +31,6 @@ from stream_ml.sessions.session import Place, Session, Turn
 STATUS_EVERY_S = 1.0
 LONGEST_WAIT_S = 60.0
 FIRST_BATCH = 250  # records of the first turn: it is not known yet how slow the model is
-SLOW = 0.1  # share of `turn_seconds` that a turn is to take at most
 
 
 class End(Enum):
@@ -84,7 +84,7 @@ class Worker:
     States: made → `run` → (stopped | read to the end | drained) → closed. `stop` may be called from a signal handler:
     the turn at hand is finished, a snapshot is kept, `run` returns. An exception out of `run` leaves the file as the
     last commit left it: a new worker recovers from there. If the last one died, this one is careful until it is past
-    that place (:mod:`stream_ml.engines.local.attempts`).
+    that place (:mod:`stream_ml.engines.attempts`).
 
     Parameters
     ----------
@@ -144,19 +144,18 @@ class Worker:
 
     def _suspect(self) -> None:
         """Find out where the last worker died, if it did."""
-        self._attempts = Attempts(self.store, died=self._lock.died)
-        begun = self._attempts.begin(self.session.number + 1)
-        if not self._attempts.careful:
-            return
-        with failures(self.store.path):
-            run = self.reader.next(self._settings.batch if begun is None else begun.size)
-        end = 0 if run is None else run.end
-        if begun is None:
-            self._attempts.suspect_all(0 if run is None else len(run.values), end, now_ms())
-        elif begun.kind is Kind.RECORDS:
-            self._attempts.suspect_records(begun.size, end)
+        self._attempts, self._notes = Attempts(), Notes(self.store)
+        last = self._notes.read()
+        if not self._lock.died:
+            if last is not None:
+                self._notes.forget()
+        elif last is not None and last.place == place_of(self.session.number + 1):
+            self._attempts.go_on(last, self.session.due)
         else:
-            self._attempts.suspect_deadlines(begun.size, self.session.due or 0)
+            with failures(self.store.path):
+                run = self.reader.next(self._settings.batch)
+            unread = 0 if run is None else len(run.values)
+            self._attempts.suspect(unread, smaller(unread), now_ms())
 
     @property
     def told(self) -> str:
@@ -235,28 +234,29 @@ class Worker:
         return end
 
     def _careful(self) -> None:
-        """Carry out one small turn, written down before; or be done with that.
-
-        A record's deadlines pass before it, in ticks of their own where it is fed alone, so that it is not blamed for
-        them.
-        """
-        attempts, due = self._attempts, self.session.due
+        """Carry out one small turn, written down before; or be done with that."""
+        attempts = self._attempts
         with failures(self.store.path):
             run = self.reader.next(attempts.records)
-        suspects = run is not None and self.reader.position < attempts.end
-        until = attempts.until_ms
-        if run is not None:
-            received = min(int(run.received[0]), run.cap)
-            until = received if suspects else min(until, received)
-        if due is not None and due <= until and (not suspects or attempts.records == 1):
-            moment = min(until, due - 1 + attempts.span_ms)
-            kills = attempts.write(self.session.number + 1, Kind.DEADLINES, moment - due + 1)
-            self._tick(moment, [(DEADLINES, moment)] if kills else [], unread=run is not None)
-        elif run is not None and suspects:
-            kills = attempts.write(self.session.number + 1, Kind.RECORDS, len(run.values))
-            self._feed(run, [(run.source, int(run.offsets[0]))] if kills else [])
+        received = None if run is None else min(int(run.received[0]), run.cap)
+        passing = attempts.deadlines(self.session.due, received)
+        if passing is not None:
+            moment, span = passing
+            killing = self._written(Kind.DEADLINES, span)
+            self._tick(moment, [(DEADLINES, moment)] if killing else [], unread=run is not None)
+        elif run is not None and attempts.left > 0:
+            killing = self._written(Kind.RECORDS, len(run.values))
+            self._feed(run, [(run.source, int(run.offsets[0]))] if killing else [])
+            attempts.fed(len(run.values))
         else:
             attempts.over()
+            self._notes.forget()
+
+    def _written(self, kind: Kind, size: int) -> bool:
+        """Write down a turn before it is begun; true if it is known to kill."""
+        attempt = self._attempts.write(place_of(self.session.number + 1), kind, size)
+        self._notes.keep(attempt)
+        return kills(attempt)
 
     def _feed(self, run: Run, skipped: Sequence[Place] = ()) -> None:
         """Carry out one turn.
@@ -270,14 +270,10 @@ class Worker:
         stored = time.perf_counter()
         self.reader.fed(run)
         self.reader.passed(rows)
-        self._pace(len(run.values), decided - begun)
+        self._batch = paced(
+            self._batch, len(run.values), decided - begun, self._settings.turn_seconds, self._settings.batch
+        )
         self._after(Carried(len(run.values), decided - begun, stored - decided, self.reader.behind))
-
-    def _pace(self, records: int, feed_s: float) -> None:
-        """Cut turns smaller where the model is slow, so that a slow turn is not taken for one that never ends."""
-        allowed = SLOW * self._settings.turn_seconds
-        larger = 2 * self._batch if feed_s <= allowed else int(records * allowed / feed_s)
-        self._batch = min(max(1, larger), self._settings.batch)
 
     def _tick(self, moment: int | None = None, skipped: Sequence[Place] = (), *, unread: bool = False) -> None:
         """Let deadlines fire that no record will pass, now or up to a moment.

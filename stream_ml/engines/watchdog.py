@@ -10,6 +10,7 @@ from types import FrameType
 
 from stream_ml.errors import Exit
 
+SLOW = 0.1  # share of the limit that a turn is to take at most
 _LOOKS = 8  # within the limit; a turn is counted in looks, so that a stopped process (SIGSTOP) loses none
 
 
@@ -64,6 +65,30 @@ class Watchdog:
         line = f"stream-ml: {turn} takes longer than {self._limit_s:g} s, {where}. Start again: it is tried anew\n"
         os.write(2, line.encode())
         os._exit(Exit.FAILURE)
+
+
+def paced(turn: int, records: int, feed_s: float, limit_s: float, most: int) -> int:
+    """Return how many records the next turn may have: a slow turn is not to be taken for one that never ends.
+
+    Parameters
+    ----------
+    turn
+        How many the last one might have had.
+    records, feed_s
+        How many it had, and what they took, seconds.
+    limit_s
+        Longest that a turn may take, seconds.
+    most
+        How many it may be in any case.
+
+    Examples
+    --------
+    >>> paced(250, 250, 0.5, 60.0, 4_000), paced(4_000, 4_000, 20.0, 60.0, 4_000)
+    (500, 1200)
+    """
+    allowed = SLOW * limit_s
+    larger = 2 * turn if feed_s <= allowed else int(records * allowed / feed_s)
+    return min(max(1, larger), most)
 
 
 def _innermost(frame: FrameType | None) -> str:

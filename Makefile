@@ -4,8 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 OUT    := out
+PEERS  := $(OUT)/peers
 
-.PHONY: help env demo demo-kafka test test-faults core lint bench lock clean
+.PHONY: help env demo demo-kafka test test-faults core lint peers-env bench bench-quick lock clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /	/' | expand -t 12
@@ -42,8 +43,18 @@ lint: env       ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: env      ## the benchmarks; results go to benchmarks/results
+peers-env: $(PEERS)/.stamp ## what the benchmarks compare with, in an environment of its own: out/peers
+
+$(PEERS)/.stamp: benchmarks/peers/requirements.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --compile -r $<
+	@touch $@
+
+bench: env peers-env ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
+
+bench-quick: env peers-env ## every benchmark, small and once; results go to out/bench and count for nothing
+	$(BIN)/python -m benchmarks --quick
 
 lock: clean-lock ## pin what a clean environment resolves to today
 	$(PYTHON) -m venv $(OUT)/lock
@@ -56,5 +67,5 @@ lock: clean-lock ## pin what a clean environment resolves to today
 clean-lock:
 	@rm -rf $(OUT)/lock
 
-clean:          ## caches and outputs, not the environment
+clean:          ## caches, outputs and what the benchmarks compare with, not the environment
 	rm -rf $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

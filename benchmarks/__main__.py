@@ -9,7 +9,10 @@ from benchmarks.command import run
 from benchmarks.report import write
 
 #: Modules with a `benchmark(quick)`, in the order in which they are run; each is a command of its own as well.
-NAMES = ("cards", "local", "keys", "snapshot", "follow", "models", "equality", "start", "kafka", "recovery")
+NAMES = (
+    "cards", "local", "keys", "snapshot", "follow", "models", "equality", "start", "kafka", "recovery", "peers",
+    "peers_latency", "shuffle",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers import page as peers_page
 from benchmarks.side_by_side import RESULTS
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -234,6 +235,21 @@ def recovery(found: Result) -> list[str]:
     ]
 
 
+def peers(found: Result) -> list[str]:
+    """Spell the peers beside the worker."""
+    return peers_page.section(found, table, spread)
+
+
+def peers_latency(found: Result) -> list[str]:
+    """Spell their latencies beside the worker's."""
+    return peers_page.latency_section(found, table, spread)
+
+
+def shuffle(found: Result) -> list[str]:
+    """Spell the shuffle."""
+    return peers_page.shuffle_section(found, table, spread)
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "cards": ("Replay", cards),
     "local": ("The local engine, end to end", local),
@@ -245,6 +261,9 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "start": ("Warm start", start),
     "kafka": ("The Kafka engine beside its floors", kafka),
     "recovery": ("A million keys on Kafka", recovery),
+    "peers": ("Beside what people use today", peers),
+    "peers_latency": ("Latency beside what people use today", peers_latency),
+    "shuffle": ("Shuffle: state by key", shuffle),
 }
 
 
@@ -269,7 +288,8 @@ def where(found: Result) -> str:
 
 
 def write() -> Path:
-    """Write the page."""
+    """Write the page, and the pictures that it shows."""
+    peers_page.draw_all()
     PAGE.write_text(page(), encoding="utf-8")
     return PAGE
 

@@ -26,12 +26,14 @@ class Child:
     Parameters
     ----------
     arguments
-        For this Python.
+        For the interpreter.
     told
         File that takes its stderr.
+    python
+        Another interpreter, with packages of its own.
     """
 
-    def __init__(self, arguments: Sequence[str], told: Path) -> None:
+    def __init__(self, arguments: Sequence[str], told: Path, python: str = sys.executable) -> None:
         self.told = told
         self.cpu_s = 0.0
         self._last: dict[str, int] = {}
@@ -39,7 +41,7 @@ class Child:
         self._stopped = False
         with told.open("wb") as err:
             self._process = subprocess.Popen(
-                [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err,
+                [python, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err,
                 start_new_session=True,
             )  # fmt: skip
         self._reading = threading.Thread(target=self._read, daemon=True)

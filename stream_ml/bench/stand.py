@@ -150,13 +150,14 @@ def _topics(servers: str, pipeline: Pipeline, say: Say) -> Iterator[int]:
     aiokafka_or_refuse()
     say(f"The measurement runs a copy, {pipeline.name}, whose topics begin with that name; they are deleted afterwards")
     try:
-        yield asyncio.run(_make(servers, pipeline))
+        yield asyncio.run(make_topics(servers, pipeline))
     finally:
         with suppress(StreamMLError):
-            asyncio.run(_delete(servers, pipeline.name))
+            asyncio.run(delete_topics(servers, pipeline.name))
 
 
-async def _make(servers: str, pipeline: Pipeline) -> int:
+async def make_topics(servers: str, pipeline: Pipeline) -> int:
+    """Make the topics of a copy that are not there yet; returns how many partitions its events have."""
     from stream_ml.config.kafka import read_kafka_settings  # noqa: PLC0415 - goes with the extra
     from stream_ml.engines.kafka.topics import Admin  # noqa: PLC0415
     from stream_ml.plan.bundle import compile_plan  # noqa: PLC0415
@@ -170,7 +171,8 @@ async def _make(servers: str, pipeline: Pipeline) -> int:
         await admin.close()
 
 
-async def _delete(servers: str, name: str) -> None:
+async def delete_topics(servers: str, name: str) -> None:
+    """Delete the topics of a copy."""
     from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415 - an extra
 
     from stream_ml.config.kafka import read_kafka_settings  # noqa: PLC0415

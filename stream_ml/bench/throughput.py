@@ -65,7 +65,7 @@ def throughput(asked: Backlog, say: Say, subject: Subject = WORKER) -> dict[str,
     with stand(asked.source, asked.url, asked.data, say) as place:
         sent = _fill(asked, place, say)
         say("The worker drains it")
-        drained = _drain(place, subject)
+        drained = drain(place, subject)
         seen = _read(place)
         events, labels = int((sent.kind == EVENT).sum()), int((sent.kind == LABEL).sum())
         return {
@@ -124,7 +124,14 @@ def _fill(asked: Backlog, place: Stand, say: Say) -> Any:
     return read_sent(out)
 
 
-def _drain(place: Stand, subject: Subject) -> Drained:
+def drain(place: Stand, subject: Subject) -> Drained:
+    """Let a program read everything that is there, and measure from where it is ready.
+
+    Raises
+    ------
+    StreamMLError
+        It ended with an error, or takes too long.
+    """
     with subject.start(place, True) as worker:
         spent = ready(worker, f"{place.name} on ")
         begun, served = time.monotonic(), subject.meter()

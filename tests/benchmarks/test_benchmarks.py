@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import NAMES
+from benchmarks.__main__ import main as benchmarks
 from benchmarks.cards import largest, same_features
 from benchmarks.command import check, spread
 from benchmarks.differences import largest_difference
@@ -68,6 +70,21 @@ def test_spread_and_check() -> None:
     check(holds=True, what="nothing")
     with pytest.raises(RuntimeError, match="wrong: that"):
         check(holds=False, what="that")
+
+
+@pytest.mark.slow
+def test_the_quickest_benchmarks_run_as_one_would_run_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.setattr("sys.argv", ["benchmarks", "local", "models", "--quick"])
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in [*RESULTS.iterdir(), report.PAGE]}
+    benchmarks()
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "out" / "bench").iterdir()}
+    assert set(found) == {"local", "models"}
+    assert found["local"]["programs"]["stream-ml run"]["payments_per_second"]["median"] > 0
+    assert found["models"]["largest_difference"] < 1e-12
+    assert {path: path.stat().st_mtime_ns for path in [*RESULTS.iterdir(), report.PAGE]} == before
 
 
 @pytest.mark.slow

@@ -12,11 +12,13 @@ from stream_ml.monitor.spec import ADWIN, Monitor
 
 if TYPE_CHECKING:
     from stream_ml.client.connection import connect
-    from stream_ml.engines.replay import Replayed, replay
+    from stream_ml.engines.replay import FeatureTable, Replayed, history, replay
 else:
     #: What engines and clients give, loaded when it is first asked for: declaring a pipeline needs none of it.
     _LATER = {
         "connect": "stream_ml.client.connection",
+        "history": "stream_ml.engines.replay",
+        "FeatureTable": "stream_ml.engines.replay",
         "replay": "stream_ml.engines.replay",
         "Replayed": "stream_ml.engines.replay",
     }
@@ -32,6 +34,7 @@ else:
 __all__ = [
     "ADWIN",
     "Event",
+    "FeatureTable",
     "Features",
     "Label",
     "Learning",
@@ -42,6 +45,7 @@ __all__ = [
     "calendar",
     "connect",
     "fn",
+    "history",
     "replay",
     "session",
 ]

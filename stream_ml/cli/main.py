@@ -165,7 +165,13 @@ def replay(
             help="History: NDJSON, CSV or Parquet, also .gz; or kafka://HOST:PORT, kafka://HOST:PORT/TOPIC.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write predictions, examples, metrics here.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write predictions, examples, metrics here; with --only, a Parquet file."),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="features", help="Write the feature table alone: no model, nothing learned.")
+    ] = None,
     features: Annotated[bool, typer.Option("--features", help="Put feature values into each prediction.")] = False,
     received: Annotated[
         list[str] | None, typer.Option(metavar="TOPIC=COLUMN", help="Column that holds a topic's received time.")
@@ -179,7 +185,9 @@ def replay(
     from stream_ml.cli.replay import Replay
     from stream_ml.cli.replay import replay as command
 
-    command(Replay(pipeline, files, out, features=features, received=received or [], save=save), as_json=json)
+    command(
+        Replay(pipeline, files, out, features=features, received=received or [], save=save, only=only), as_json=json
+    )
 
 
 @app.command()

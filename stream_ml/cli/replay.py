@@ -10,9 +10,11 @@ from typing import Any
 from stream_ml.cli.console import progress_bar, say, tell, write_json, write_table
 from stream_ml.cli.ready import settle
 from stream_ml.client.address import kafka_topic
+from stream_ml.engines.replay import history as run_history
 from stream_ml.engines.replay import replay as run_replay
 from stream_ml.errors import UsageError
 from stream_ml.language.loader import load
+from stream_ml.language.pipeline import Pipeline
 from stream_ml.schema.blocks import reading
 
 
@@ -26,6 +28,7 @@ class Replay:
     features: bool
     received: list[str]
     save: Path | None
+    only: str | None = None
 
 
 def pairs(words: Iterable[str], form: str) -> dict[str, str]:
@@ -70,6 +73,9 @@ def replay(typed: Replay, *, as_json: bool) -> None:
             continue
         with reading(Path(file)):
             Path(file).open("rb").close()
+    if typed.only is not None:
+        _features(typed, pipeline, history, received, as_json=as_json)
+        return
     settle()
     with progress_bar(f"replay {pipeline.name}") as bar:
         done = run_replay(
@@ -101,6 +107,34 @@ def replay(typed: Replay, *, as_json: bool) -> None:
     write_table(("metric", "window", "value", "labels"), measured(done.metrics))
     for path in done.files.values():
         say(str(path))
+
+
+def _features(
+    typed: Replay, pipeline: Pipeline, files: Mapping[str, str], received: Mapping[str, str], *, as_json: bool
+) -> None:
+    """Write the feature table, and say what came of it."""
+    if typed.only != "features":
+        cause = f"--only {typed.only} is unknown"
+        raise UsageError(cause, "Write --only features")
+    if typed.out is None or typed.features or typed.save is not None:
+        cause = "--only features writes one Parquet file, and keeps no state"
+        raise UsageError(cause, "Add --out features.parquet, without --features and --save")
+    settle()
+    with progress_bar(f"features of {pipeline.name}") as bar:
+        done = run_history(pipeline, files, out=typed.out, received=received, progress=bar.update)
+    for warning in done.warnings:
+        tell(f"stream-ml: warning: {warning}")
+    if as_json:
+        found = {"pipeline": pipeline.name, "records": done.records, "rows": done.rows, "seconds": done.seconds}
+        write_json({**found, "counters": done.counters, "files": {"features": str(done.path)}})
+        return
+    say(f"{pipeline.name}: {done.records:,} records in {done.seconds:.1f} s, {done.rate:,.0f} a second")
+    refused: Mapping[str, int] = done.counters["refused"]
+    write_table(
+        ("what", "count"),
+        [("rows", f"{done.rows:,}"), *counted({**done.counters, "dead": refused})],
+    )
+    say(str(done.path))
 
 
 def counted(counters: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -197,7 +197,7 @@ class _Flags:
         """Return for a key space: bit 1 for operations that read, 2 for those that write."""
         roles: U1 = self._event.astype(np.uint8)
         for stream in streams:
-            roles[self.writes(stream)] |= 2
+            roles |= self.writes(stream).view(np.uint8) << np.uint8(1)
         return roles
 
     def of_table(self, stream: int) -> U1:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_ml.kernels.algebra import add, merge, value, zero
+from stream_ml.kernels.algebra import COUNT, SUM, add, merge, value, zero
 from stream_ml.kernels.arrays import Bytes, Floats, Ints
-from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
+from stream_ml.kernels.blocks import FIELD, give, length_of, lengthen, room, start_of
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.memory import prefetch
 
@@ -36,24 +36,59 @@ ADD, LOOK = 1, 2
 
 @kernel(inlined=True)
 def close(kind: int, fields: int, heads: Floats, base: int, slab: Floats, far: float) -> None:
-    """Fold the older tiles from tile `far` on into the closed record, oldest first."""
+    """Fold the older tiles from tile `far` on into the closed record, oldest first.
+
+    Every tile holds something, so the loops of counts and of sums are :func:`merge` without its questions. Counts are
+    whole numbers: tiles that left are subtracted from them, which gives the fold to the last bit.
+    """
     closed = base + FRONT + fields
-    zero(kind, heads, closed)
+    was = heads[base + 3]
+    oldest = heads[base + 4]
     heads[base + 3] = far
     heads[base + 4] = heads[base]
     block = int(heads[base + 1])
     if block < 0:
+        zero(kind, heads, closed)
         return
     width = 1 + fields
     at = block + start_of(heads[base + 2]) * width
     end = at + length_of(heads[base + 2]) * width
+    if kind == COUNT and was != NONE and was <= far:
+        while at < end and slab[at] < oldest:
+            at += width
+        n = heads[closed]
+        while at < end and slab[at] < far:
+            n -= slab[at + 1]
+            at += width
+        heads[closed] = n
+        if at < end:
+            heads[base + 4] = slab[at]
+        return
     while at < end and slab[at] < far:
         at += width
+    zero(kind, heads, closed)
     if at < end:
         heads[base + 4] = slab[at]
-    while at < end:
-        merge(kind, heads, closed, slab, at + 1)
-        at += width
+        if kind == COUNT:
+            n = 0.0
+            while at < end:
+                n += slab[at + 1]
+                at += width
+            heads[closed] = n
+        elif kind == SUM:
+            n = slab[at + 1]
+            total = slab[at + 2]
+            at += width
+            while at < end:
+                n += slab[at + 1]
+                total += slab[at + 2]
+                at += width
+            heads[closed] = n
+            heads[closed + 1] = total
+        else:
+            while at < end:
+                merge(kind, heads, closed, slab, at + 1)
+                at += width
 
 
 @kernel(inlined=True)
@@ -67,15 +102,24 @@ def push_head(kind: int, fields: int, heads: Floats, base: int, slab: Floats, al
     slab[at] = heads[base]
     for j in range(fields):
         slab[at + 1 + j] = heads[base + FRONT + j]
-    lengthen(heads, base + 1)
     if heads[base + 3] != NONE and heads[base] >= heads[base + 3]:
         merge(kind, heads, base + FRONT + fields, heads, base + FRONT)
     else:
         heads[base + 3] = NONE
+    packed = int(heads[base + 2]) + FIELD
     block = int(heads[base + 1])
-    while block >= 0 and slab[block + start_of(heads[base + 2]) * width] < oldest_kept:
-        drop_first(heads, base + 1, slab, alloc)
-        block = int(heads[base + 1])
+    first = block + (packed & (FIELD - 1)) * width
+    while slab[first] < oldest_kept:
+        if kind == COUNT and slab[first] >= heads[base + 4]:
+            heads[base + FRONT + fields] -= slab[first + 1]  # of no meaning where nothing is closed
+        if (packed >> 20) & (FIELD - 1) == 1:
+            give(slab, alloc, packed >> 40, block)
+            heads[base + 1] = -1.0
+            packed = 0
+            break
+        packed += 1 - FIELD
+        first += width
+    heads[base + 2] = np.float64(packed)
 
 
 @kernel
@@ -167,6 +211,39 @@ def look(
 
 
 @kernel(inlined=True)
+def bring(
+    kind: int,
+    fields: int,
+    span: Ints,
+    heads: Floats,
+    write: int,
+    read: int,
+    slab: Floats,
+    alloc: Ints,
+    time: int,
+    x: float,
+    scratch: Floats,
+    registers: Floats,
+    g: int,
+) -> None:
+    """Bring one row through one window: x is added at heads[write], read at heads[read]; -1 for neither."""
+    tile = np.floor(np.float64(time) / np.float64(span[TILE]))  # exact below 2**53
+    for turn in range(2):
+        if turn == span[BEFORE]:
+            if write >= 0:
+                put(kind, fields, heads, write, slab, alloc, tile, np.float64(span[KEEP]), x)
+        elif read >= 0:
+            near = tile - np.float64(span[SHIFT])
+            far = near - np.float64(span[WHOLE])
+            if span[WHOLE] == 0:
+                far = np.float64((time - span[LENGTH]) // span[TILE] - span[SHIFT])
+            look(kind, fields, heads, read, slab, far, near, scratch)
+            registers[span[OUT], g] = value(span[READ], scratch, 0)
+            if span[OUT2] >= 0:
+                registers[span[OUT2], g] = value(span[READ2], scratch, 0)
+
+
+@kernel(inlined=True)
 def foresee_heads(row: int, heads: Floats, stride: int, spans: Ints) -> None:
     """Have the windows of a row brought near."""
     if row >= 0:
@@ -228,24 +305,16 @@ def tiles(
             return g
         for s in range(spans.shape[0]):
             kind = spans[s, KIND]
-            fields = spans[s, FIELDS]
             x = registers[spans[s, VALUE], g]
-            adds = adding and x == x  # x == x: not missing
-            tile = times[g] // spans[s, TILE]
-            for turn in range(2):
-                if turn == spans[s, BEFORE]:
-                    if adds:
-                        base = rows[g] * stride + spans[s, AT]
-                        keep = np.float64(spans[s, KEEP])
-                        put(kind, fields, heads, base, slab, alloc, np.float64(tile), keep, x)
-                elif looks:
-                    near = tile - spans[s, SHIFT]
-                    far = near - spans[s, WHOLE]
-                    if spans[s, WHOLE] == 0:
-                        far = (times[g] - spans[s, LENGTH]) // spans[s, TILE] - spans[s, SHIFT]
-                    base = reads[g] * stride + spans[s, AT]
-                    look(kind, fields, heads, base, slab, np.float64(far), np.float64(near), scratch)
-                    registers[spans[s, OUT], g] = value(spans[s, READ], scratch, 0)
-                    if spans[s, OUT2] >= 0:
-                        registers[spans[s, OUT2], g] = value(spans[s, READ2], scratch, 0)
+            write = rows[g] * stride + spans[s, AT] if adding and x == x else -1  # x == x: not missing
+            read = reads[g] * stride + spans[s, AT] if looks else -1
+            if kind == COUNT:
+                bring(COUNT, 1, spans[s], heads, write, read, slab, alloc, times[g], x, scratch, registers, g)
+            elif kind == SUM:
+                bring(SUM, 2, spans[s], heads, write, read, slab, alloc, times[g], x, scratch, registers, g)
+            else:
+                bring(
+                    kind, spans[s, FIELDS], spans[s], heads, write, read, slab, alloc, times[g], x, scratch, registers,
+                    g,
+                )  # fmt: skip
     return end

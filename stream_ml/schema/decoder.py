@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from stream_ml.errors import DeclarationError
-from stream_ml.schema import fast, fields
+from stream_ml.schema import arrow, fast, fields
 from stream_ml.schema.fields import Field, Kind
 from stream_ml.schema.lines import taken
 from stream_ml.schema.scan import LEAST, Scanned
@@ -133,10 +133,10 @@ class Decoder:
             The accepted records as columns, in their order, and the refused ones.
         """
         if self._fast is None:
-            return self._merge(values, (), {}, range(len(values)))
+            return self._merge(list(values), (), {}, range(len(values)))
         scan = self._fast.scan
-        scanned = scan.read(values, self._limit) if scan is not None and len(values) >= LEAST else None
-        return self._one_by_one(self._fast, values) if scanned is None else self._completed(scanned, values)
+        scanned = arrow.read(scan, values, self._limit) if scan is not None and len(values) >= LEAST else None
+        return self._one_by_one(self._fast, list(values)) if scanned is None else self._completed(scanned, values)
 
     def _one_by_one(self, quick: Fast, values: Sequence[bytes]) -> Columns:
         structs, refused = quick.structs(values, self._limit)
@@ -159,7 +159,7 @@ class Decoder:
         rest, rows = np.flatnonzero(~scanned.sure), np.arange(len(values))
         if not rest.size:
             return Columns(len(values), rows, numbers, scanned.texts.only(self._texts), ())
-        found = self._one_by_one(cast("Fast", self._fast), taken(values, rest))
+        found = self._one_by_one(cast("Fast", self._fast), list(taken(values, rest)))
         places = rest[found.rows]
         bad = tuple(replace(one, index=int(rest[one.index])) for one in found.bad)
         rows = np.delete(rows, [one.index for one in bad])

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from stream_ml.errors import InputError, Reason, UsageError
 from stream_ml.kernels.scan import WHOLE
 from stream_ml.kernels.stamps import FIRST_MS, LAST_MS
-from stream_ml.schema import cells, fields, parquet, rows
+from stream_ml.schema import arrow, cells, fields, parquet, rows
 from stream_ml.schema.blocks import blocks_of_lines, lines
 from stream_ml.schema.decoder import LIMIT
 from stream_ml.schema.fast import parse_times
@@ -208,11 +208,11 @@ def _table(shape: Shape, places: dict[str, int], found: rows.Rows, first_row: in
 
 def _parquet(path: Path, shape: Shape, named: str | None) -> Iterator[Batch]:
     first_row, clock = 0, _Clock(named or RECEIVED)
-    for values, raw in parquet.batches(path, shape, named or RECEIVED):
-        if raw is None:
+    for values, column in parquet.batches(path, shape, named or RECEIVED):
+        if column is None:
             _require(named, path, "column", "its schema")
-        batch = Batch(first_row, values, None, ())
-        yield batch if raw is None else _received(batch, clock, raw, set())
+        moments, bad = (None, ()) if column is None else clock.settle(*arrow.moments(column))
+        yield Batch(first_row, values, moments, bad)
         first_row += len(values)
 
 

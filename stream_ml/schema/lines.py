@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,27 @@ I8 = NDArray[np.int64]
 NEWLINE = 10
 
 
-class Lines(Sequence[bytes]):
+class Block(Sequence[bytes]):
+    """Records that stand together, however they are laid out; one by one they are bytes."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it compares as a list does
+
+    @abstractmethod
+    def take(self, at: I8) -> Block:
+        """Return the records at these places, in this order."""
+
+    @classmethod
+    @abstractmethod
+    def joined(cls, parts: Sequence[Self]) -> Block | None:
+        """Return the records of all parts, one part after the other; None where they cannot stand together."""
+
+
+class Lines(Block):
     """Records as places in a block; one by one they are bytes.
 
     Parameters
@@ -78,11 +99,6 @@ class Lines(Sequence[bytes]):
         block = bytes(self.block)
         return (block[begin:end] for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True))
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # it compares as a list does
-
     def together(self) -> bytes | memoryview:
         """Return all records' bytes, one after the other."""
         if not len(self) or (self.begins[1:] != self.ends[:-1]).any():
@@ -93,20 +109,92 @@ class Lines(Sequence[bytes]):
         """Return the records at these places, in this order."""
         return Lines(self.block, self.begins[at], self.ends[at])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Lines]) -> Lines:
+        """Return the records of all parts, one part after the other."""
+        shifts = np.cumsum([0, *(len(one.block) for one in parts)])
+        begins = np.concatenate([one.begins + shift for one, shift in zip(parts, shifts, strict=False)])
+        ends = np.concatenate([one.ends + shift for one, shift in zip(parts, shifts, strict=False)])
+        return Lines(bytearray().join(one.block for one in parts), begins, ends)
+
+
+class Mixed(Block):
+    """Records of several sequences in one order.
+
+    Parameters
+    ----------
+    parts
+        The sequences.
+    which, at
+        int64[n]: record i is parts[which[i]][at[i]].
+
+    Examples
+    --------
+    >>> mixed = Mixed([[b"a", b"b"], [b"c"]], np.array([0, 1, 0]), np.array([0, 0, 1]))
+    >>> list(mixed), list(mixed.take(np.array([0, 2])))
+    ([b'a', b'c', b'b'], [b'a', b'b'])
+    """
+
+    __slots__ = ("at", "parts", "which")
+
+    def __init__(self, parts: Sequence[Sequence[bytes]], which: I8, at: I8) -> None:
+        self.parts, self.which, self.at = parts, which, at
+
+    def __len__(self) -> int:
+        return self.which.size
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> Mixed: ...
+    def __getitem__(self, at: int | slice) -> bytes | Mixed:
+        if isinstance(at, slice):
+            return Mixed(self.parts, self.which[at], self.at[at])
+        return self.parts[int(self.which[at])][int(self.at[at])]
+
+    def __iter__(self) -> Iterator[bytes]:
+        parts = [list(part) for part in self.parts]
+        return (parts[i][j] for i, j in zip(self.which.tolist(), self.at.tolist(), strict=True))
+
+    def take(self, at: I8) -> Block:
+        """Return the records at these places, in this order; where they are all of one layout, in that."""
+        which, place = self.which[at], self.at[at]
+        used = np.flatnonzero(np.bincount(which, minlength=len(self.parts)))
+        parts = [self.parts[i] for i in used.tolist()]
+        whole = _together(parts)
+        if whole is None:
+            return Mixed(self.parts, which, place)
+        starts = np.zeros(len(self.parts), np.int64)
+        starts[used] = np.cumsum([0, *(len(part) for part in parts)])[:-1]
+        return whole.take(starts[which] + place)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Mixed]) -> None:
+        """Give none: what is mixed is joined part by part."""
+
 
 def joined(parts: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
     """Return the records of all parts, one part after the other."""
     if len(parts) == 1:
         return parts[0]
-    if not all(isinstance(part, Lines) for part in parts):
+    whole = _together(parts)
+    if whole is not None:
+        return whole
+    if not any(isinstance(part, Block) for part in parts):
         return [value for part in parts for value in part]
-    lines = [Lines.of(part) for part in parts]
-    shifts = np.cumsum([0, *(len(one.block) for one in lines)])
-    begins = np.concatenate([one.begins + shift for one, shift in zip(lines, shifts, strict=False)])
-    ends = np.concatenate([one.ends + shift for one, shift in zip(lines, shifts, strict=False)])
-    return Lines(bytearray().join(one.block for one in lines), begins, ends)
+    sizes = [len(part) for part in parts]
+    at = np.concatenate([np.arange(size) for size in sizes])
+    return Mixed(parts, np.repeat(np.arange(len(parts)), sizes), at)
+
+
+def _together(parts: Sequence[Sequence[bytes]]) -> Block | None:
+    """Return the records of all parts in one block, None where they are not laid out alike."""
+    first = parts[0] if parts else None
+    if not isinstance(first, Block) or not all(type(part) is type(first) for part in parts):
+        return None
+    return first if len(parts) == 1 else type(first).joined(parts)  # type: ignore[arg-type]  # all of its type
 
 
 def taken(values: Sequence[bytes], at: I8) -> Sequence[bytes]:
     """Return the records at these places, in this order."""
-    return values.take(at) if isinstance(values, Lines) else [values[i] for i in at.tolist()]
+    return values.take(at) if isinstance(values, Block) else [values[i] for i in at.tolist()]

@@ -136,7 +136,8 @@ class Scan:
         names = [field.alias.encode() for field in fields]
         ends = np.cumsum([len(name) for name in names])
         placed = [i for i, field in enumerate(fields) if field.kind >= kernels.NUMBER]
-        self._fields = tuple(fields)
+        #: What a record holds.
+        self.fields = tuple(fields)
         self._place = {fields[i].name: at for at, i in enumerate(placed)}
         self._names = np.frombuffer(bytearray().join(names) or bytearray(1), np.uint8)
         self._table = np.array(
@@ -172,7 +173,7 @@ class Scan:
         if done < len(lines):
             return None
         texts = Texts({}, text, {one.name: places[at] for one, at in self._placed(kernels.TEXT)})
-        numbers = {one.name: out[i] for i, one in enumerate(self._fields) if one.kind != kernels.TEXT}
+        numbers = {one.name: out[i] for i, one in enumerate(self.fields) if one.kind != kernels.TEXT}
         sure &= lines.ends - lines.begins <= limit
         for one, at in self._placed(kernels.NUMBER):
             _round(numbers[one.name], places[at], lines, one, sure)
@@ -182,11 +183,11 @@ class Scan:
         return Scanned(numbers, texts, sure)
 
     def _placed(self, kind: int) -> list[tuple[Plain, int]]:
-        return [(one, self._place[one.name]) for one in self._fields if one.kind == kind]
+        return [(one, self._place[one.name]) for one in self.fields if one.kind == kind]
 
     def _choose(self, numbers: dict[str, F8], texts: Texts, sure: NDArray[np.bool_]) -> None:
         """Find the records with a value that is not listed where values are (missing ones were judged)."""
-        for field in self._fields:
+        for field in self.fields:
             if field.allowed is None:
                 continue
             if field.kind == kernels.TEXT:

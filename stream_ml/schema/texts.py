@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,10 @@ class Texts(Mapping[str, list[str | None]]):
         raw, ends = gathered(self._block, there)
         ends[missing] = -1 - ends[missing]
         return raw, ends
+
+    def codes(self, name: str, intern: Callable[[U1, I8], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the code of each text of a column; `intern` gives those of texts as bytes."""
+        return intern(*self.utf8(name))
 
     def _read(self, places: I8) -> list[str | None]:
         quoted = places.copy()

@@ -114,11 +114,7 @@ class Intake:
             parts.append(part)
             orders.append(order)
         if parts:
-            records, order = np.concatenate(parts), np.concatenate(orders)
-            if not _ascending(order):
-                by = np.argsort(order, kind="stable")
-                records, order = records[by], order[by]
-            taken.records, taken.orders = records, order
+            taken.records, taken.orders = _in_order(parts, orders, len(fed))
         if tick is not None:
             row = np.zeros((1, COLUMNS), np.int64)
             row[0, operations.RECEIVED] = tick
@@ -221,7 +217,7 @@ class Intake:
         return np.ascontiguousarray(value + 0.0).view(np.int64)
 
     def _codes(self, columns: Columns, name: str) -> F8:
-        return self._symbols.code_bytes(*columns.texts.utf8(name))
+        return columns.texts.codes(name, self._symbols.code_bytes)
 
     def _on_words(self, columns: Columns, named: dict[str, F8]) -> I8:
         names = self._on or ()
@@ -273,6 +269,20 @@ def _rank(role: str, on: tuple[str, ...] | None) -> int:
     if role == "event":
         return 1
     return 0 if role == "label" and on is not None else 2
+
+
+def _in_order(parts: list[I8], orders: list[I8], n: int) -> tuple[I8, I8]:
+    """Return the records of all parts by their order, and the orders."""
+    records, order = np.concatenate(parts), np.concatenate(orders)
+    if len(parts) > 1 and order.size == n:
+        by = np.full(n, -1, np.int64)
+        by[order >> 2] = np.arange(n)
+        if bool((by >= 0).all()):  # each record of the turn gave one
+            return records.take(by, axis=0), order.take(by)
+    if _ascending(order):
+        return records, order
+    by = np.argsort(order, kind="stable")
+    return records[by], order[by]
 
 
 def _ascending(order: I8) -> bool:

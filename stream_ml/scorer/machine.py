@@ -14,6 +14,7 @@ from stream_ml.features.spec import OUTCOMES, OWN
 from stream_ml.kernels import join, moves, operations
 from stream_ml.kernels.labels import L_DELAYED, L_HELD, L_STATE, L_WORD
 from stream_ml.kernels.waiting import R_ON, R_WORD
+from stream_ml.schema.lines import taken as picked
 from stream_ml.schema.records import Fed
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.intake import Intake, Taken
@@ -70,17 +71,31 @@ class Batch:
     gave_up: list[tuple[int, int]] = field(default_factory=list)
 
 
+def reads_outcomes(spec: ScorerSpec) -> bool:
+    """Return whether features read what became of events: windows of the label."""
+    return any(group.stream == OUTCOMES for group in spec.features.groups)
+
+
 class Scorer:
     """Decode, features and join of one partition.
 
     Order of calls: :meth:`take` with the records of a turn, then :meth:`batches`; the caller scores each batch before
     it asks for the next.
+
+    Parameters
+    ----------
+    examples
+        Whether events are kept until their outcome is known, for an example. Without, outcomes are waited for only
+        where windows read them, and nothing is told of labels without an event.
     """
 
-    def __init__(self, spec: ScorerSpec, symbols: Symbols, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, spec: ScorerSpec, symbols: Symbols, capacity: int = CAPACITY, *, examples: bool = True
+    ) -> None:
         self.spec = spec
         self.symbols = symbols
-        self.store = Store(spec, capacity)
+        self._examples = examples
+        self.store = Store(spec, capacity, examples=examples, outcomes=examples or reads_outcomes(spec))
         self.intake = Intake(spec, symbols, self.store)
         self.features = FeatureMachine(spec.features, symbols, capacity)
         self.origins: dict[int, Origin] = {}
@@ -117,7 +132,8 @@ class Scorer:
                 yield self._batch(ops, taken, marks)
                 self.now = max(self.now, int(ops[-1, operations.OP_MOMENT]))
                 self.features.forget(count, self.marks())
-            self._release()
+            if self._examples:
+                self._release()
         if records.shape[0]:
             self.now = max(self.now, int(records[-1, operations.RECEIVED]))
         self._hold(taken)
@@ -138,22 +154,25 @@ class Scorer:
         store, registers = self.store, self.features.registers
         event_slots, outcome_slots = ops[events, operations.OP_SLOT], ops[outcomes, operations.OP_SLOT]
         self.features.run(ops, Slots(store.kept, events, event_slots, outcomes, outcome_slots), marks)
-        moves.save(registers, self._saved, events, event_slots, store.kept, self.spec.first_saved)
         asked = self._asked(events)
-        own = np.empty((4, events.size))
-        own[AT] = registers[self._time].take(events)
-        own[RECEIVED] = ops[events, operations.OP_MOMENT]
-        own[LATE] = ops[events, operations.OP_LATE]
-        own[ASKED] = asked
-        moves.put(own, event_slots, store.kept, store.own)
         batch = Batch(ops, taken, events, asked, outcomes[:0], np.zeros(0), np.zeros(0), 0)
-        self._outcomes(batch, outcomes, outcome_slots)
+        if self._examples:
+            moves.save(registers, self._saved, events, event_slots, store.kept, self.spec.first_saved)
+            own = np.empty((4, events.size))
+            own[AT] = registers[self._time].take(events)
+            own[RECEIVED] = ops[events, operations.OP_MOMENT]
+            own[LATE] = ops[events, operations.OP_LATE]
+            own[ASKED] = asked
+            moves.put(own, event_slots, store.kept, store.own)
+            self._outcomes(batch, outcomes, outcome_slots)
         for at in np.flatnonzero(kinds >= operations.OP_UNMATCHED).tolist():
             row = int(ops[at, operations.OP_ROW])
             order = int(taken.orders[ops[at, operations.OP_RECORD]])
             if kinds[at] == operations.OP_UNMATCHED:
-                origin = self.origins.pop(row, None) or self._origin(taken, int(np.flatnonzero(taken.labels == row)[0]))
-                batch.unmatched.append((order, origin))
+                if self._examples:
+                    known = self.origins.pop(row, None)
+                    origin = known or self._origin(taken, int(np.flatnonzero(taken.labels == row)[0]))
+                    batch.unmatched.append((order, origin))
             elif kinds[at] == operations.OP_GAVE_UP:
                 batch.gave_up.append((at, row))
             else:
@@ -204,11 +223,12 @@ class Scorer:
                 registers[self.spec.features.silent] = np.nan
                 registers[self.spec.features.silent][outcomes] = ops[outcomes, operations.OP_ROW] < 0
 
-    def _origin(self, taken: Taken, row: int) -> Origin:
+    def _origin(self, taken: Taken, row: int, raw: bytes | None = None) -> Origin:
         record = int(taken.index[OUTCOMES][row])
         fed = taken.fed
         name = fed.names[int(fed.topics[record])]
-        return Origin(name, int(fed.offsets[record]), int(fed.received[record]), fed.values[record])
+        raw = fed.values[record] if raw is None else raw
+        return Origin(name, int(fed.offsets[record]), int(fed.received[record]), raw)
 
     def _release(self) -> None:
         """Forget where labels came from whose place has just become free."""
@@ -221,12 +241,14 @@ class Scorer:
 
     def _hold(self, taken: Taken) -> None:
         """Remember where the turn's labels that still wait came from."""
-        if not taken.labels.size:
+        if not taken.labels.size or not self._examples:
             return
         states = self.store.labels[taken.labels, L_STATE]
         waits = (states == L_HELD) | (states == L_DELAYED)
-        for row in np.flatnonzero(waits).tolist():
-            self.origins[int(taken.labels[row])] = self._origin(taken, row)
+        rows = np.flatnonzero(waits)
+        raws = list(picked(taken.fed.values, taken.index[OUTCOMES][rows]))
+        for row, raw in zip(rows.tolist(), raws, strict=True):
+            self.origins[int(taken.labels[row])] = self._origin(taken, row, raw)
 
     def codes(self) -> Iterator[NDArray[np.generic]]:
         """Yield arrays of the symbol codes in use."""

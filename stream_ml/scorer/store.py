@@ -29,11 +29,18 @@ class Store:
 
     Order of calls in a turn: :meth:`labels_for` once, then for each call of the kernel :meth:`make_room` before and
     :meth:`joined` after it.
+
+    Parameters
+    ----------
+    examples
+        Whether slots hold what an event's example needs.
+    outcomes
+        Whether outcomes are waited for; without, events are remembered as long, so that duplicates are found.
     """
 
-    def __init__(self, spec: ScorerSpec, capacity: int) -> None:
+    def __init__(self, spec: ScorerSpec, capacity: int, *, examples: bool = True, outcomes: bool = True) -> None:
         self.capacity = capacity
-        self.width = spec.first_saved + len(spec.saved) + OWN_COLUMNS
+        self.width = spec.first_saved + len(spec.saved) + OWN_COLUMNS if examples else max(spec.first_saved, 1)
         self.own = spec.first_saved + len(spec.saved)
         label = next((stream for stream in spec.streams if stream.role == "label"), None)
         self.label_columns = len(label.columns) if label else 0
@@ -58,6 +65,8 @@ class Store:
         self.label_top = 1
         self.copy: Copy | None = None
         self.params = self._params(spec)
+        if not outcomes:
+            self.params[operations.HAS_LABEL] = self.params[operations.SILENCE] = 0
 
     def _params(self, spec: ScorerSpec) -> I8:
         own = spec.streams[0]

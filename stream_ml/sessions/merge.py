@@ -58,7 +58,7 @@ def _interleave(
     topics = np.concatenate(numbers)
     offsets = np.concatenate([run.offsets for run in runs])
     source = np.repeat(np.arange(len(runs)), [len(run.values) for run in runs])
-    order = np.lexsort((offsets, source, rank[topics], received))
+    order = _ordered(runs, rank, topics, source, received, offsets)
     back = np.empty(order.size, np.int64)
     back[order] = np.arange(order.size)
     starts = np.cumsum([0, *(len(run.values) for run in runs)])
@@ -67,6 +67,21 @@ def _interleave(
     )
     values = taken(joined([run.values for run in runs]), order)
     return Fed(names, topics[order], offsets[order], received[order], values, bad)
+
+
+def _ordered(
+    runs: Sequence[Run],
+    rank: NDArray[np.int64],
+    topics: NDArray[np.int64],
+    source: NDArray[np.int64],
+    received: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the order by received time, rank, source and offset."""
+    keys = rank[topics]
+    if bool((keys[1:] >= keys[:-1]).all()) and all(bool((np.diff(run.offsets) > 0).all()) for run in runs):
+        return np.argsort(received, kind="stable")  # ranks, sources and offsets stand in order already
+    return np.lexsort((offsets, source, keys, received))
 
 
 def safe(stamps: Sequence[NDArray[np.int64]], ranks: Sequence[int], behind: Sequence[bool]) -> list[int]:

@@ -15,6 +15,7 @@ from benchmarks.cards import largest, same_features
 from benchmarks.command import check, spread
 from benchmarks.differences import largest_difference
 from benchmarks.follow import benchmark as follow
+from benchmarks.history import same
 from benchmarks.keys import EVENTS, START_MS, events
 from benchmarks.models import CASES, measured
 from benchmarks.side_by_side import RESULTS
@@ -35,6 +36,13 @@ def test_the_engine_with_exact_windows_serves_what_is_computed_by_hand() -> None
     assert same["payments"] == 1_500
     assert same["largest_feature_difference"] < 1e-12
     assert same["largest_score_difference"] < 1e-12
+
+
+def test_a_history_has_the_features_that_duckdb_and_polars_compute() -> None:
+    found = same(1_500)
+    for name in ("DuckDB", "Polars"):
+        assert found[name]["compared"] > 1_400
+        assert found[name]["largest_difference"] < 1e-12
 
 
 def test_a_feature_that_one_side_lacks_is_infinitely_far() -> None:

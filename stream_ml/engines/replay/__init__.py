@@ -2,5 +2,6 @@
 
 from stream_ml.engines.replay.engine import Options, replay
 from stream_ml.engines.replay.outputs import Replayed
+from stream_ml.engines.replay.table import FeatureTable, history
 
-__all__ = ["Options", "Replayed", "replay"]
+__all__ = ["FeatureTable", "Options", "Replayed", "history", "replay"]

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from stream_ml.kernels.scan import TIME
 from stream_ml.kernels.stamps import LAST_MS
-from stream_ml.schema import fields
+from stream_ml.schema import arrow, fields
 from stream_ml.schema.decoder import LIMIT, Decoder
 from stream_ml.schema.fast import REFUSALS, parse_times
 from stream_ml.schema.lines import taken
@@ -50,7 +50,7 @@ class OwnTime:
 
     def read(self, values: Sequence[bytes]) -> F8:
         """Return epoch ms [n]; NaN where the decoder, too, would find no time."""
-        scanned = self._scan.read(values, LIMIT) if self._scan is not None and len(values) >= LEAST else None
+        scanned = arrow.read(self._scan, values, LIMIT) if self._scan is not None and len(values) >= LEAST else None
         if scanned is None:
             moments = parse_times(self._raw(values))
         else:

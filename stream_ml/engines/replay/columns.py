@@ -1,0 +1,143 @@
+"""Rows of features as Arrow tables: in memory, or written to a Parquet file as they come."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.errors import StorageError, UsageError
+from stream_ml.schema.symbols import Symbols
+from stream_ml.scorer.spec import Field
+
+F8 = NDArray[np.float64]
+
+
+def arrow() -> Any:
+    """Return pyarrow.
+
+    Raises
+    ------
+    UsageError
+        When it is not installed.
+    """
+    try:
+        importlib.import_module("pyarrow.parquet")
+        return importlib.import_module("pyarrow")
+    except ImportError:
+        cause = "feature tables need pyarrow"
+        raise UsageError(cause, "Install it: pip install 'stream-ml[history]'") from None
+
+
+class Tables:
+    """Makes a table of the rows of each turn, and keeps it or writes it.
+
+    Order of calls: :meth:`add` for each turn, :meth:`finish`; used as a context, which removes what was not finished.
+
+    Parameters
+    ----------
+    fields
+        The columns.
+    out
+        A Parquet file; None keeps the rows in memory.
+
+    Raises
+    ------
+    StorageError
+        When the file cannot be written.
+    """
+
+    def __init__(self, fields: Sequence[Field], symbols: Symbols, out: Path | None) -> None:
+        self._arrow = arrow()
+        self._fields, self._symbols, self._out = fields, symbols, out
+        self.schema = self._arrow.schema([(one.name, self._type(one.kind)) for one in fields])
+        self._kept: list[Any] = []
+        self._writer: Any = None
+
+    def __enter__(self) -> Tables:
+        if self._out is not None:
+            try:
+                self._out.parent.mkdir(parents=True, exist_ok=True)
+                parquet = importlib.import_module("pyarrow.parquet")
+                self._writer = parquet.ParquetWriter(_part(self._out), self.schema)
+            except OSError as error:
+                raise _failed(self._out, error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None and self._out is not None:
+            self._writer.close()
+            _part(self._out).unlink(missing_ok=True)
+
+    def add(self, columns: F8) -> None:
+        """Append rows: float64[columns, n], which may change afterwards."""
+        found = [self._column(one.kind, column) for one, column in zip(self._fields, columns, strict=True)]
+        batch = self._arrow.RecordBatch.from_arrays(found, schema=self.schema)
+        if self._out is None:
+            self._kept.append(batch)
+            return
+        try:
+            self._writer.write_batch(batch)
+        except OSError as error:
+            raise _failed(self._out, error) from error
+
+    def finish(self) -> Any:
+        """Return the table; a file gets its name, and None is returned."""
+        if self._out is None:
+            return self._arrow.Table.from_batches(self._kept, schema=self.schema)
+        try:
+            self._writer.close()
+            self._writer = None
+            os.replace(_part(self._out), self._out)
+        except OSError as error:
+            raise _failed(self._out, error) from error
+        return None
+
+    def _type(self, kind: str) -> Any:
+        arrow_ = self._arrow
+        kinds = {
+            "int": arrow_.int64(), "category": arrow_.int64(), "bool": arrow_.bool_(), "text": arrow_.large_string(),
+            "time": arrow_.timestamp("ms", tz="UTC"),
+        }  # fmt: skip
+        return kinds.get(kind, arrow_.float64())
+
+    def _column(self, kind: str, column: F8) -> Any:
+        missing = np.isnan(column)
+        mask = missing if missing.any() else None
+        if kind == "text":
+            return self._texts(column, ~missing)
+        if kind in {"float", "span"}:
+            return self._arrow.array(column.copy(), mask=mask)
+        whole = column if mask is None else np.where(missing, 0.0, column)
+        if kind == "bool":
+            return self._arrow.array(whole != 0.0, mask=mask)
+        found = whole.astype(np.int64)
+        if kind == "time":
+            return self._arrow.array(found.view("datetime64[ms]"), type=self._type(kind), mask=mask)
+        return self._arrow.array(found, mask=mask)
+
+    def _texts(self, codes: F8, known: NDArray[np.bool_]) -> Any:
+        raw, ends = self._symbols.text_bytes(codes[known])
+        offsets = np.zeros(codes.size + 1, np.int64)
+        offsets[1:][known] = np.diff(ends, prepend=0)
+        np.cumsum(offsets, out=offsets)
+        there = None if known.all() else self._arrow.py_buffer(np.packbits(known, bitorder="little"))
+        buffers = [there, self._arrow.py_buffer(offsets), self._arrow.py_buffer(raw)]
+        return self._arrow.Array.from_buffers(self._arrow.large_string(), codes.size, buffers)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _failed(path: Path, error: OSError) -> StorageError:
+    cause = f"The features cannot be written to {path} ({error.strerror or error})"
+    return StorageError(cause, "Name a file in a folder that can be written, with room")

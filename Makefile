@@ -3,8 +3,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
+KERNELS := $(VENV)/.kernels
 OUT    := out
 PEERS  := $(OUT)/peers
+
+# The core: what knows no engine, no clock and no files; and its tests.
+ROOMS  := errors.py kernels schema features model monitor scorer learner language plan sessions testing
+CORE   := $(ROOMS:%=stream_ml/%) $(wildcard $(ROOMS:%=tests/%)) tests/laws $(wildcard tests/test_*.py)
 
 .PHONY: help env demo demo-kafka test test-faults core lint peers-env bench bench-quick lock clean
 
@@ -23,17 +28,23 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@$(BIN)/python -m compileall -q stream_ml
 	@touch $@
 
+# Compiled, or found in the cache, before two processes want them at once.
+$(KERNELS): $(STAMP) $(wildcard stream_ml/kernels/*.py)
+	@$(BIN)/python -c 'from stream_ml.cli.ready import settle; settle()'
+	@touch $@
+
 demo: env       ## a year of flights through the local engine, with a live table, a summary and a plot
 	$(BIN)/stream-ml demo flights
 
 demo-kafka: env ## a broker, a producer and two workers, one of them killed and back: a live view, a summary and a plot
 	$(BIN)/stream-ml demo kafka
 
-test: lint      ## lint, then every test and every example in the docstrings
-	$(BIN)/python -m pytest
+# Two processes: one has the broker and every test that needs it, the other one all the rest.
+test: lint $(KERNELS) ## lint, then every test and every example in the docstrings
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
-core: env       ## the quick tests only: no kills, no whole streams, no unjitted runs, no Kafka broker
-	$(BIN)/python -m pytest -m "not slow and not kills and not unjitted and not kafka and not faults"
+core: env $(KERNELS) ## the core's quick tests: no kills, no unjitted runs, a share of what is generated
+	STREAM_ML_TEST_PERCENT=10 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not kills and not unjitted" $(CORE)
 
 test-faults: env ## the long faults on Kafka: storms of kills, brokers lost; prints a table
 	$(BIN)/python -m pytest -m faults -s tests/kafka

@@ -44,6 +44,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.slow
 def test_every_command_and_option_that_a_page_names_exists(tmp_path: Path) -> None:
     named: dict[str, set[str]] = {}
     for page in PAGES:
@@ -58,12 +59,14 @@ def test_every_command_and_option_that_a_page_names_exists(tmp_path: Path) -> No
             assert option in told, f"stream-ml {command} has no {option}"
 
 
+@pytest.mark.slow
 def test_the_readmes_pipeline_is_one(tmp_path: Path) -> None:
     (body,) = (body for language, body in BLOCK.findall((ROOT / "README.md").read_text()) if language == "python")
     (tmp_path / "cards.py").write_text(body)
     assert "n_10m" in ran("check", "cards.py", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_readmes_ten_minutes(tmp_path: Path) -> None:
     """Every command of the README in its order, but for those that follow for ever."""
     for words in commands(ROOT / "README.md"):

@@ -41,7 +41,7 @@ def ours(root: Path) -> Iterator[Path]:
         hidden = path.name in LEFT_OUT or path.name.startswith(".") or path.suffix == ".egg-info"
         if path.is_dir() and (path.name in KEPT or not hidden):
             yield from ours(path)
-        elif path.is_file():
+        elif path.is_file() and path.name != ".git":  # of a worktree
             yield path
 
 

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from stream_ml.language.loader import load
 from stream_ml.language.pipeline import Pipeline
 from tests.naive import Naive
+from tests.scale import QUICK, examples, slow
 from tests.streams import TICK, Logged, encode, merged, seeded, streams
 
 LAW = sorted((Path(__file__).parent / "pipelines_law").glob("*.py"))
+TRIED = [path if path.stem in QUICK else slow(path)[0] for path in LAW]
 NAMES = [path.stem for path in LAW]
 
 
@@ -40,7 +42,7 @@ def story(path: Path, seed: int) -> Naive:
     return played(pipeline, seeded(pipeline, seed, 220))
 
 
-@pytest.mark.parametrize("path", LAW, ids=NAMES)
+@pytest.mark.parametrize("path", TRIED, ids=NAMES)
 def test_every_event_is_accounted_for(path: Path) -> None:
     naive = story(path, 0)
     counters = naive.counters
@@ -53,14 +55,14 @@ def test_every_event_is_accounted_for(path: Path) -> None:
         assert closed + still == counters["predicted"] + counters["not_asked"]
 
 
-@pytest.mark.parametrize("path", LAW, ids=NAMES)
+@pytest.mark.parametrize("path", TRIED, ids=NAMES)
 def test_the_same_seed_gives_the_same_stream(path: Path) -> None:
     pipeline = load(path)
     assert repr(seeded(pipeline, 3, 50)) == repr(seeded(pipeline, 3, 50))
     assert repr(seeded(pipeline, 3, 50)) != repr(seeded(pipeline, 4, 50))
 
 
-@pytest.mark.parametrize("path", LAW, ids=NAMES)
+@pytest.mark.parametrize("path", TRIED, ids=NAMES)
 def test_every_feature_takes_several_values(path: Path) -> None:
     """A law that compares constants proves nothing."""
     found: dict[str, set[str]] = {}
@@ -91,7 +93,7 @@ def test_everything_that_can_happen_happens() -> None:
 
 
 @given(st.data())
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=list(HealthCheck))
 def test_hypothesis_can_make_them(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(LAW))
     pipeline = load(path)

@@ -17,6 +17,7 @@ import pytest
 from stream_ml.language.loader import load
 from stream_ml.language.pipeline import Pipeline
 from tests.naive import Naive
+from tests.scale import slow
 from tests.streams import TICK, Logged, merged, seeded
 
 HERE = Path(__file__).parent / "pipelines_law"
@@ -160,7 +161,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("answerer", ANSWERERS)
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *slow(2, 3)])
 @pytest.mark.parametrize(("name", "lateness", "fields", "specs"), CASES, ids=["tiles", "exact"])
 def test_windows_over_history_are_what_sql_says(
     db: Any, name: str, lateness: int, fields: dict[str, str], specs: list[Any], seed: int, answerer: Any
@@ -208,7 +209,7 @@ def outcomes_before() -> str:
 
 
 @pytest.mark.parametrize("answerer", ANSWERERS)
-@pytest.mark.parametrize("seed", [4, 5, 6])
+@pytest.mark.parametrize("seed", [4, *slow(5, 6)])
 def test_label_fed_windows_are_what_sql_says(db: Any, seed: int, answerer: Any) -> None:
     pipeline = load(HERE / "silent.py")
     log = once_told([entry for entry in seeded(pipeline, seed, 400, bad=False) if entry[0] != TICK])

@@ -121,8 +121,7 @@ def test_it_is_killed_stopped_and_paused_and_keeps_what_it_has(kafka_jars: Path,
         broker.pause()
 
 
-@pytest.mark.slow
-@pytest.mark.kills
+@pytest.mark.faults
 def test_a_cluster_outlives_the_leader(kafka_jars: Path, tmp_path: Path) -> None:
     assert kafka_jars.is_dir()
     options = {"broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "500"}

@@ -16,6 +16,7 @@ from stream_ml.config.kafka import KafkaSettings
 from stream_ml.engines.kafka.batches import Block
 from stream_ml.engines.kafka.sources import Source, Sources
 from stream_ml.sessions.merge import merge
+from tests.scale import examples
 
 EVENTS, LABELS, TABLE = TopicPartition("events", 0), TopicPartition("labels", 0), TopicPartition("names", 0)
 RANKS = {TABLE: 0, EVENTS: 1, LABELS: 2}
@@ -46,7 +47,7 @@ def fetch(sources: Sources, tp: TopicPartition, held: list[int], n: int) -> None
 stamps = st.lists(st.integers(0, 30), max_size=12).map(sorted)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(stamps, stamps, st.lists(st.tuples(st.booleans(), st.integers(1, 5)), max_size=30), st.integers(1, 9))
 def test_records_are_fed_in_merged_order_however_they_are_fetched(
     events: list[int], labels: list[int], fetches: list[tuple[bool, int]], limit: int

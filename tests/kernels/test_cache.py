@@ -47,6 +47,7 @@ def ran(folder: Path, **environment: str) -> tuple[int, Path, int]:
     return int(value), Path(where), int(files)
 
 
+@pytest.mark.slow
 def test_a_helper_changed_in_another_kernel_file_is_noticed(tmp_path: Path) -> None:
     kernels = copied(tmp_path)
     before, first, kept = ran(tmp_path)
@@ -59,6 +60,7 @@ def test_a_helper_changed_in_another_kernel_file_is_noticed(tmp_path: Path) -> N
     assert second != first, "another version of any kernel file must have another folder"
 
 
+@pytest.mark.slow
 def test_the_same_sources_use_the_same_machine_code_again(tmp_path: Path) -> None:
     copied(tmp_path)
     assert ran(tmp_path) == ran(tmp_path)
@@ -78,6 +80,7 @@ def test_folders_are_tried_in_order_and_one_that_cannot_be_written_is_passed_ove
     assert found.is_dir()
 
 
+@pytest.mark.slow
 def test_a_read_only_installation_without_a_home_runs(tmp_path: Path) -> None:
     """A file stands where the cache folder would be made: nobody, root included, can write there."""
     kernels = copied(tmp_path)

@@ -140,6 +140,7 @@ def test_hasattr_and_unknown_columns() -> None:
         _ = Wide.prise  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_pickle_of_a_record_of_a_loaded_file(tmp_path: Path) -> None:
     """Records of a user's file can be pickled: its module is found again under its name."""
     (tmp_path / "shop.py").write_text(
@@ -201,6 +202,7 @@ def test_features_are_named_in_order() -> None:
             pass
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_river() -> None:
     code = "import sys, stream_ml; assert 'river' not in sys.modules, 'river'"
     subprocess.run([sys.executable, "-c", code], check=True)

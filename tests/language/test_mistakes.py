@@ -46,6 +46,7 @@ def test_refusal(name: str, tmp_path: Path) -> None:
         assert FIRST <= error.place.line <= FIRST + MISTAKES[name].count("\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(MISTAKES) - OF_LOADER))
 def test_plain_python(name: str, tmp_path: Path) -> None:
     """Run as plain Python the file fails with the same message."""
@@ -56,6 +57,7 @@ def test_plain_python(name: str, tmp_path: Path) -> None:
     assert said == golden if caught.value.place else golden.endswith(said)
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path: Path) -> None:
     """The last line of the traceback is the message."""
     path = written("mixed", tmp_path)

@@ -23,6 +23,7 @@ from stream_ml.sessions import session as session_module
 from stream_ml.testing import Driver
 from tests import pipelines_data
 from tests.naive import Naive
+from tests.scale import examples
 from tests.streams import TICK, encode, seeded
 
 TESTS = Path(__file__).parent.parent
@@ -31,7 +32,7 @@ LAW = tuple(path.stem for path in sorted((TESTS / "pipelines_law").glob("*.py"))
 USERS = pipelines_data.names()
 KINDS = ("predictions", "examples", "dead", "alarms", "metrics")
 #: Generated streams for each law and pipeline; a long search: `STREAM_ML_EXAMPLES=500 pytest tests/laws`.
-EXAMPLES = int(os.environ.get("STREAM_ML_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("STREAM_ML_EXAMPLES", examples(8)))
 LAWS = settings(
     max_examples=EXAMPLES,
     deadline=None,

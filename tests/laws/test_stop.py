@@ -157,6 +157,7 @@ def test_turns_go_on_while_a_snapshot_is_packed(name: str) -> None:
     assert differences(state(driver), records(session)) == []
 
 
+@pytest.mark.slow
 def test_a_new_base_is_written_when_the_changes_outgrow_the_old_one() -> None:
     driver = Driver(pipeline("silent"))
     fresh = []

@@ -1,6 +1,8 @@
 """Starts a worker again and again until it ends well, as a supervisor does; prints how each one ended.
 
-    python -m tests.local.supervisor PIPELINE.py FILE.db BATCH
+    python -m tests.local.supervisor PIPELINE.py FILE.db BATCH AHEAD
+
+AHEAD is how far the workers' clock is before the machine's, seconds.
 
 A parent that has everything loaded forks the workers, so that a death costs milliseconds.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from stream_ml.config.settings import Durable, Settings
@@ -20,8 +23,10 @@ from stream_ml.language.loader import load
 MOST = 60
 
 
-def main(file: str, database: str, batch: int) -> None:
+def main(file: str, database: str, batch: int, ahead_s: int = 0) -> None:
     """Run until the end of the log."""
+    clock = time.time_ns
+    time.time_ns = lambda: clock() + ahead_s * 1_000_000_000
     pipeline = load(file)
     settings = Settings(durable=Durable.NORMAL, batch=batch)
     warm()
@@ -41,4 +46,4 @@ def main(file: str, database: str, batch: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

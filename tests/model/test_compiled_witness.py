@@ -15,6 +15,7 @@ from stream_ml.model.graph import objects
 from stream_ml.model.spec import Input
 from tests.model.estimators import INPUTS, classifiers, mixed, regressors, stream
 from tests.model.tapes import Op, Symbols, by_hand, difference, pairs, tape
+from tests.scale import slow
 
 CLASSIFIERS = classifiers()
 REGRESSORS = regressors()
@@ -33,7 +34,7 @@ def compare(estimator: Any, ops: list[Op], inputs: tuple[Input, ...], task: str)
     assert [i for i, _ in answers.errors] == raised
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("weighted", [*slow(False), True], ids=["", "weighted"])
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifier_gives_rivers_probabilities(name: str, weighted: bool) -> None:
     compare(CLASSIFIERS[name], stream(11, 600, weighted=weighted), INPUTS, "binary")

@@ -233,6 +233,7 @@ print(build(model, inputs, "binary", symbols).run(tape(ops, inputs, symbols)).sc
 """
 
 
+@pytest.mark.slow
 def test_select_does_not_depend_on_the_hash_seed() -> None:
     said = {
         subprocess.run(

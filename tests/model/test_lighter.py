@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import sys
 import stream_ml.model
@@ -24,6 +26,7 @@ print("right")
 """
 
 
+@pytest.mark.slow
 def test_river_is_loaded_without_scipy_stats() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

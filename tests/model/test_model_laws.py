@@ -16,6 +16,7 @@ from stream_ml.model.build import build
 from stream_ml.model.spec import Answers, Input, Model, Tape
 from tests.model.estimators import INPUTS, classifiers, mixed, stream
 from tests.model.tapes import Op, Symbols, by_hand, cut, difference, tape
+from tests.scale import examples
 
 CLASSIFIERS = classifiers()
 #: One compiled model for each kind of state, and two that river runs.
@@ -150,7 +151,7 @@ VALUES = st.fixed_dictionaries(
 OPERATION = st.builds(Op, VALUES, st.one_of(st.none(), st.booleans()), st.sampled_from([0.5, 1.0, 3.0]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     name=st.sampled_from(["sgd-zeros-l2=0.01", "adagrad-zeros-l2=0.0", "adam-dropped-l2=0.01", "flags-encoded"]),
     ops=st.lists(OPERATION, max_size=40),

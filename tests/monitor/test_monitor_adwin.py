@@ -18,6 +18,7 @@ from stream_ml.errors import DeclarationError
 from stream_ml.kernels import jit
 from stream_ml.monitor import spec as declared
 from stream_ml.monitor.adwin import ADWIN, Drift
+from tests.scale import examples, slow
 
 SEED = 20_260_117
 
@@ -84,7 +85,7 @@ def _of_ours(
     return found, looks
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=str)
+@pytest.mark.parametrize("spec", [*SPECS[:2], *slow(*SPECS[2:])], ids=str)
 @pytest.mark.parametrize("name", STREAMS)
 def test_equals_river(name: str, spec: declared.ADWIN) -> None:
     values = STREAMS[name]
@@ -107,7 +108,7 @@ def test_equals_river_over_a_million() -> None:
     assert len(theirs) > 15
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(0, 3_000),
@@ -142,7 +143,7 @@ def test_means_before_and_after() -> None:
         start = one.index + 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(cuts=st.lists(st.integers(0, 30_000), max_size=12), saves=st.sets(st.integers(0, 12)))
 def test_cuts_and_restarts_are_invisible(cuts: list[int], saves: set[int]) -> None:
     spec = declared.ADWIN(delta=0.05)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_ml.monitor.groups import Groups
+from tests.scale import examples
 
 
 class Naive:
@@ -31,7 +32,7 @@ class Naive:
 VALUE = st.one_of(st.none(), st.sampled_from("abcdefgh"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     rows=st.lists(st.tuples(VALUE, VALUE), min_size=1, max_size=40),
     limit=st.integers(0, 20),

@@ -19,6 +19,7 @@ from stream_ml.errors import DeclarationError
 from stream_ml.kernels import metrics as kernels
 from stream_ml.monitor.metrics import KINDS, Measured, Metrics
 from stream_ml.monitor.spec import ADWIN, Monitor
+from tests.scale import examples, slow
 
 SEED = 7_112_026
 TASKS = tuple(KINDS)
@@ -143,7 +144,7 @@ def _same(ours: list[Measured], truth: list[Measured]) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("last", [1, 50, 128, 200, 1_000, 10_000])
+@pytest.mark.parametrize("last", [1, 128, *slow(50, 200, 1_000, 10_000)])
 def test_equals_the_naive_twin(task: str, last: int) -> None:
     stream = _stream(task, 4_000)
     ours, naive = Metrics(task, Monitor(every=500, last=last), 2), Naive(task, 500, last)
@@ -187,6 +188,7 @@ def test_equals_river(last: int) -> None:
     assert checked == 8
 
 
+@pytest.mark.slow
 def test_auc_is_nearer_the_exact_one_than_rivers() -> None:
     stream = _stream("binary", 5_000, 0, holes=False)
     ours, roc_auc = Metrics("binary", Monitor()), cast("Any", river_metrics.ROCAUC)
@@ -261,7 +263,7 @@ def _bits(found: list[Measured]) -> list[tuple[Any, ...]]:
     return [(*one[:4], np.float64(one.value).tobytes(), one.n) for one in found]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     task=st.sampled_from(TASKS),
     every=st.integers(1, 400),

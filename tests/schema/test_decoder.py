@@ -29,6 +29,7 @@ from pydantic import (
 from stream_ml.errors import DeclarationError
 from stream_ml.schema.decoder import Decoder
 from stream_ml.schema.fast import safe_pattern
+from tests.scale import examples
 
 
 class Side(Enum):
@@ -207,7 +208,7 @@ bounds = {int: st.one_of(st.none(), st.integers(-5, 5)), float: st.one_of(st.non
 limited = st.sampled_from([int, float]).flatmap(lambda kind: st.tuples(st.just(kind), st.tuples(*[bounds[kind]] * 4)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(limited, st.lists(numbers, max_size=8))
 def test_bounds_are_those_of_pydantic(limits: tuple[type, tuple[float | None, ...]], values: list[float]) -> None:
     named: zip[tuple[Any, float | None]] = zip((Ge, Gt, Le, Lt), limits[1], strict=True)
@@ -224,7 +225,7 @@ def test_bounds_are_those_of_pydantic(limits: tuple[type, tuple[float | None, ..
 PATTERNS = ["^a$", "^[a-c]+$", r"^c\d{1,3}", r"\.x$", "a.c", "^e?b*", r"^[\w.-]+$", "a{2}", r"\$"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(PATTERNS), st.one_of(st.text(max_size=6), st.text("abcé.x$1٣\n_-", max_size=6)))
 def test_a_safe_pattern_matches_only_what_pydantic_matches(pattern: str, text: str) -> None:
     safe = safe_pattern(pattern)
@@ -259,7 +260,7 @@ class Moment(BaseModel):
     at: datetime
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.datetimes(), st.integers(-1439, 1439), st.sampled_from(["T", " "]), st.integers(0, 6))
 def test_times_are_floored_to_milliseconds(moment: datetime, offset: int, between: str, digits: int) -> None:
     moment -= timedelta(microseconds=moment.microsecond % 10 ** (6 - digits))

@@ -19,6 +19,7 @@ from stream_ml.schema.decoder import Columns, Decoder
 from stream_ml.schema.fast import parse_times
 from stream_ml.schema.texts import Texts
 from stream_ml.schema.verdict import Bad
+from tests.scale import examples
 
 
 class Side(Enum):
@@ -109,7 +110,7 @@ def written(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.lists(records.map(written), max_size=6))
 @example([b'{"x":1} {"x":2}', b"", b'{"x":3}'])
 @example([b'{"x":1}\n{"x":2}', b'{"x":3}'])
@@ -125,7 +126,7 @@ def test_fast_and_pydantic_agree(batch: list[bytes]) -> None:
     same(FAST.decode(batch), SLOW.decode(batch))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(objects.map(written))
 def test_pydantic_accepts_what_the_struct_accepts_with_equal_values(record: bytes) -> None:
     quick = FAST._fast
@@ -151,7 +152,7 @@ def test_pydantic_accepts_what_the_struct_accepts_with_equal_values(record: byte
             assert type(given_value) is type(expected) or name in ("x", "share")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(objects.map(written), min_size=1, max_size=8), st.integers(0, 8))
 def test_how_a_batch_is_cut_is_invisible(batch: list[bytes], cut: int) -> None:
     whole, head, tail = FAST.decode(batch), FAST.decode(batch[:cut]), FAST.decode(batch[cut:])
@@ -166,7 +167,7 @@ class Moment(BaseModel):
     at: datetime
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.one_of(
     st.floats(0, 3e10), st.floats(-1e15, 1e15),
     st.integers(-(10**14), 10**15), st.decimals(0, 10**10, places=6).map(float)

@@ -24,6 +24,7 @@ from stream_ml.schema import blocks, rows
 from stream_ml.schema.decoder import Columns, Decoder
 from stream_ml.schema.history import Batch, read
 from stream_ml.schema.verdict import Bad
+from tests.scale import examples
 
 
 class Sale(BaseModel):
@@ -114,7 +115,7 @@ class Text(BaseModel):
 cell = st.text(st.sampled_from("ab\",\n\r \té😀\\'%"), max_size=8)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(cell, cell), max_size=12),
     st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
@@ -159,7 +160,7 @@ def test_ndjson_lines_are_the_records(tmp_path: Path, suffix: str, end: str) -> 
     assert (batch.bad, batch.received) == ((), None)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.binary(max_size=9).map(lambda line: line.replace(b"\n", b"")), max_size=9),
     st.integers(1, 12),

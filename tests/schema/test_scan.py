@@ -18,6 +18,7 @@ from stream_ml.schema.decoder import LIMIT, Decoder
 from stream_ml.schema.lines import Lines, joined
 from stream_ml.schema.scan import LEAST, Scan
 from stream_ml.schema.texts import Texts
+from tests.scale import examples
 from tests.schema.test_decoder_law import numbers, same, texts, times, written
 
 
@@ -75,7 +76,7 @@ def all_sure(batch: list[bytes], limit: int = LIMIT) -> bool:
     return found is not None and bool(found.sure.all())
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(st.one_of(plain, records).map(written))
 @example(b'{"x": 1, "text": "a", "x": 2}')
 @example(b'{"x": 1, "text": "a", "other": "\xff"}')
@@ -100,7 +101,7 @@ def test_what_the_scan_reads_pydantic_accepts_with_equal_values(record: bytes) -
         assert found.numbers[name].tobytes() == column.tobytes(), name
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.one_of(plain, plain, plain, records).map(written), min_size=1, max_size=8))
 def test_batches_are_decoded_alike_with_and_without_a_scan(batch: list[bytes]) -> None:
     many = batch + [b'{"x":1,"text":"t"}'] * LEAST + batch

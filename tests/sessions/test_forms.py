@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stream_ml.schema.symbols import Symbols
 from stream_ml.sessions.forms import FATES, Form, Hole, Sheet
+from tests.scale import examples
 
 EDGES = st.sampled_from([10**k - d for k in range(16) for d in (0, 1)])
 WHOLE = st.integers(-(2**53), 2**53) | st.integers(-1000, 1000) | EDGES
@@ -117,7 +118,7 @@ def records(draw: st.DrawFn) -> tuple[list[tuple[str, Any]], list[tuple[Hole, Ce
     return members, holes, rows
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(records())
 def test_columns_are_written_as_records_are(
     drawn: tuple[list[tuple[str, Any]], list[tuple[Hole, Cells]], list[dict[str, Any]]],
@@ -128,7 +129,7 @@ def test_columns_are_written_as_records_are(
     assert [list(json.loads(line)) for line in found.splitlines()] == [list(row) for row in rows]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(FLOAT, min_size=1, max_size=50))
 @example([float("nan"), float("inf"), -float("inf"), 5e-324, 1.7976931348623157e308, 1e22, 1e-7, 123456789012345680.0])
 def test_floats_are_spelled_as_they_always_were(numbers: list[float]) -> None:

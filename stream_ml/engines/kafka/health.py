@@ -80,9 +80,11 @@ class Health:
 
     def waiting(self) -> str:
         """Say which task does not run yet, nothing if all do."""
-        tasks = self._tasks()
         if not self._worker.joined:
             return "the group has not told which partitions are this worker's"
+        for name in sorted(self._worker.not_begun):
+            return f"task {name} is not begun"
+        tasks = self._tasks()
         for name, task in tasks:
             if task.told.state is not State.RUNNING:
                 done, entries = task.told.restored

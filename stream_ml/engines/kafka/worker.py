@@ -308,6 +308,11 @@ class Worker:
             _log.warning("old journal entries and snapshots were not dropped: %s", error)
 
     @property
+    def not_begun(self) -> frozenset[str]:
+        """Tasks that the group has just told are this worker's."""
+        return self._mine - self.tasks.keys()
+
+    @property
     def newest_version(self) -> int | None:
         """Examples that the newest model has learned, where models come from a learner."""
         return None if self._models is None or self._models.newest is None else self._models.newest.count

@@ -169,10 +169,7 @@ class Writer:
 
     async def _send(self, part: Part) -> list[Any]:
         """Hand a part over in batches; returns a future for each."""
-        return [
-            await self._producer.send_batch(batch, part.to.topic, partition=part.to.partition)
-            for batch in self._batches(part, int(time.time() * 1000))
-        ]
+        return [await self._hand_over(batch, part.to) for batch in self._batches(part, int(time.time() * 1000))]
 
     def _batches(self, part: Part, now: int) -> Iterator[BatchBuilder]:
         if isinstance(part.values, Lines):
@@ -187,10 +184,20 @@ class Writer:
         if batch.record_count():
             yield batch
 
+    async def _hand_over(self, batch: Any, to: TopicPartition) -> Any:
+        """Return the future of a batch; a failure is told once, by whichever future is awaited first."""
+        future = await self._producer.send_batch(batch, to.topic, partition=to.partition)
+        waiting = self._producer._message_accumulator._batches.get(to, ())  # noqa: SLF001 - no public name
+        for one in (future, *(made._drain_waiter for made in waiting)):  # noqa: SLF001
+            one.add_done_callback(_heard)
+        return future
+
     def _announce(self, partitions: Iterable[TopicPartition]) -> None:
         """Name every partition of the turn at once, so that one request adds them to the transaction."""
+        manager = self._producer._txn_manager  # noqa: SLF001 - no public name
+        manager._transaction_waiter.add_done_callback(_heard)  # noqa: SLF001
         for partition in partitions:
-            self._producer._txn_manager.maybe_add_partition_to_txn(partition)  # noqa: SLF001 - no public name
+            manager.maybe_add_partition_to_txn(partition)
 
     def _watch_transaction_requests(self) -> None:
         """Remember any failure of a transaction's request: aiokafka tries again without telling.
@@ -207,3 +214,8 @@ class Writer:
                 raise
 
         self._producer.client.send = watched
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()

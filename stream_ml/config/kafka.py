@@ -103,7 +103,7 @@ class KafkaSettings(BaseSettings):
         Raises
         ------
         UsageError
-            If a certificate cannot be read.
+            If a certificate cannot be read, or a name or password is missing.
         """
         found: dict[str, Any] = {
             "bootstrap_servers": servers,
@@ -111,10 +111,13 @@ class KafkaSettings(BaseSettings):
             "request_timeout_ms": self.request_timeout_ms,
         }
         if self.security_protocol.startswith("SASL"):
+            if self.sasl_username is None or self.sasl_password is None:
+                cause = f"{self.security_protocol} needs a name and a password"
+                raise UsageError(cause, "Set STREAM_ML_KAFKA_SASL_USERNAME and STREAM_ML_KAFKA_SASL_PASSWORD")
             found |= {
                 "sasl_mechanism": self.sasl_mechanism,
                 "sasl_plain_username": self.sasl_username,
-                "sasl_plain_password": None if self.sasl_password is None else self.sasl_password.get_secret_value(),
+                "sasl_plain_password": self.sasl_password.get_secret_value(),
             }
         if self.security_protocol.endswith("SSL"):
             found["ssl_context"] = self._context()

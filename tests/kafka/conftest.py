@@ -15,6 +15,7 @@ from stream_ml.demos.broker import QUICK, Broker
 from stream_ml.demos.broker_place import HOST, free_members
 from stream_ml.demos.kafka_jars import jars
 from stream_ml.errors import StreamMLError
+from tests.kafka.secured import Secured, certificates, listeners
 from tests.kafka.workers import Nursery
 
 HERE = Path(__file__).parent
@@ -55,21 +56,46 @@ def ports() -> Ports:
 
 
 @pytest.fixture(scope="session")
-def broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory, ports: Ports) -> Iterator[Broker]:
+def safe_ports() -> Ports:
+    """Where the broker asks for passwords, and where for certificates."""
+    (safe,) = free_members(1)
+    return Ports(safe.port, safe.controller)
+
+
+@pytest.fixture(scope="session")
+def broker(
+    kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory, ports: Ports, safe_ports: Ports
+) -> Iterator[Broker]:
     """A broker that stays up for the whole session: no test stops it."""
     assert kafka_jars.is_dir()
     (own,) = free_members(1)
+    folder = tmp_path_factory.mktemp("kafka")
+    certificates(folder / "certificates")
+    safe, security = listeners(folder / "certificates", *safe_ports)
     plain = f"PLAINTEXT://{HOST}:{own.port}"
     options = {
-        "listeners": f"{plain},PROXIED://{HOST}:{ports.behind},CONTROLLER://{HOST}:{own.controller}",
-        "advertised.listeners": f"{plain},PROXIED://{HOST}:{ports.front}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"{plain},PROXIED://{HOST}:{ports.behind},{safe},CONTROLLER://{HOST}:{own.controller}",
+        "advertised.listeners": f"{plain},PROXIED://{HOST}:{ports.front},{safe}",
+        "listener.security.protocol.map": (
+            "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURED:SASL_SSL,MUTUAL:SSL"
+        ),
         "inter.broker.listener.name": "PLAINTEXT",
         "group.min.session.timeout.ms": "500",
+        "log.cleaner.backoff.ms": "100",
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+        **security,
     }
-    folder = tmp_path_factory.mktemp("kafka") / "broker"
-    with Broker(folder, machine=QUICK, members=(own,), options=options) as started:
+    with Broker(folder / "broker", machine=QUICK, members=(own,), options=options) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def secured(broker: Broker, safe_ports: Ports) -> Secured:
+    """The broker for users with passwords and certificates."""
+    folder = broker.folder.with_name("certificates")
+    found = Secured(broker.address, f"{HOST}:{safe_ports[0]}", f"{HOST}:{safe_ports[1]}", folder)
+    found.enroll()
+    return found
 
 
 @pytest.fixture(scope="session")

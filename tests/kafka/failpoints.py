@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
+import sys
+import threading
 from collections.abc import Iterable
 from enum import StrEnum
 from itertools import chain
@@ -14,6 +15,9 @@ from aiokafka import TopicPartition
 from aiokafka.protocol.transaction import EndTxnRequest
 
 from stream_ml.engines.kafka.writer import Part, Writer
+from stream_ml.sessions.session import Session
+
+STANDS_STILL = "the user's code takes its time"
 
 
 class Failpoint(StrEnum):
@@ -30,8 +34,8 @@ class Failpoint(StrEnum):
     ENDED = "ended"
 
 
-def install(failpoint: Failpoint, transactional_id: str, turn: int, number: signal.Signals) -> None:
-    """Send this process a signal there, once: in the first turn from a number on that has outputs.
+def install(failpoint: Failpoint, transactional_id: str, turn: int, deed: int | float) -> None:
+    """Do something there, once: in the first turn from a number on that has outputs.
 
     Parameters
     ----------
@@ -39,8 +43,9 @@ def install(failpoint: Failpoint, transactional_id: str, turn: int, number: sign
         Of the task.
     turn
         Counted from the acquire, from 1.
-    number
-        SIGKILL or SIGSTOP.
+    deed
+        A signal that this process sends itself; with a point, seconds for which its loop stands still, as it does
+        where the next turn is computed meanwhile and the user's model takes its time.
     """
     commit, announce, send, watch = Writer.commit, Writer._announce, Writer._send, Writer._watch_transaction_requests
     turns = 0
@@ -50,7 +55,10 @@ def install(failpoint: Failpoint, transactional_id: str, turn: int, number: sign
     def die() -> None:
         nonlocal armed, done
         armed, done = False, True
-        os.kill(os.getpid(), number)
+        if isinstance(deed, float):
+            stand_still(deed)
+        else:
+            os.kill(os.getpid(), deed)
 
     async def counted(self: Writer, parts: list[Part]) -> Any:
         nonlocal turns, armed
@@ -94,3 +102,24 @@ def install(failpoint: Failpoint, transactional_id: str, turn: int, number: sign
     Writer._announce = announced  # type: ignore[method-assign]
     Writer._send = handed  # type: ignore[method-assign]
     Writer._watch_transaction_requests = watched  # type: ignore[method-assign]
+
+
+def stand_still(seconds: float) -> None:
+    sys.stderr.write(f"{STANDS_STILL}\n")
+    sys.stderr.flush()
+    threading.Event().wait(seconds)
+
+
+def install_slow(method: str, first: int, last: int, seconds: float) -> None:
+    """Make the calls `first` to `last` (from 1) of a scorer's `feed` or `again` take so long, as a slow model does."""
+    works = getattr(Session, method)
+    calls = 0
+
+    def slowly(self: Session, *given: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if first <= calls <= last:
+            stand_still(seconds)
+        return works(self, *given, **named)
+
+    setattr(Session, method, slowly)

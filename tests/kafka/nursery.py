@@ -1,7 +1,7 @@
 """A process that forks workers: each is a process of its own that runs the command, without the seconds of its start.
 
-Reads orders as JSON lines: {"argv", "env", "log", "failpoint"} starts one and answers {"pid"}; {"poll": pid} answers
-{"code"}, None while it runs, negative for a signal. At the end of its input it kills what it started.
+Reads orders as JSON lines: {"argv", "env", "log", "failpoint", "slow"} starts one and answers {"pid"}; {"poll": pid}
+answers {"code"}, None while it runs, negative for a signal. At the end of its input it kills what it started.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import stream_ml.engines.kafka.worker  # noqa: F401 - loaded once
 from stream_ml.cli.main import main as command
 from stream_ml.cli.ready import settle
-from tests.kafka.failpoints import Failpoint, install
+from tests.kafka.failpoints import Failpoint, install, install_slow
 
 
 def main() -> None:
@@ -58,8 +58,10 @@ def child(asked: dict[str, Any]) -> None:
             os.dup2(source, target)
         os.environ.update(asked["env"])
         if asked["failpoint"] is not None:
-            name, task, turn, number = asked["failpoint"]
-            install(Failpoint(name), task, turn, signal.Signals(number))
+            name, task, turn, deed = asked["failpoint"]
+            install(Failpoint(name), task, turn, deed)
+        if asked["slow"] is not None:
+            install_slow(*asked["slow"])
         sys.argv = ["stream-ml", *asked["argv"]]
         command()
         code = 0

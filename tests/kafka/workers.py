@@ -120,14 +120,16 @@ class Nursery:
         address: str,
         *options: str,
         env: Mapping[str, str] | None = None,
-        failpoint: tuple[Failpoint, str, int, signal.Signals] | None = None,
+        failpoint: tuple[Failpoint, str, int, signal.Signals | float] | None = None,
+        slow: tuple[str, int, int, float] | None = None,
     ) -> Process:
-        """Start `stream-ml run FILE --on kafka://ADDRESS` with options."""
+        """Start `stream-ml run FILE --on kafka://ADDRESS` with options, a failpoint, user code that is slow."""
         self._numbers += 1
         log = file.with_name(f"worker-{self._numbers}.log")
         log.touch()
         argv = ["run", str(file), "--on", f"kafka://{address}", *options]
-        told = self.ask({"argv": argv, "env": {**SHORT, **(env or {})}, "log": str(log), "failpoint": failpoint})
+        own = {**SHORT, **(env or {})}
+        told = self.ask({"argv": argv, "env": own, "log": str(log), "failpoint": failpoint, "slow": slow})
         return Process(self, told["pid"], log)
 
 

@@ -12,13 +12,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import (
     IllegalOperation,
     InvalidProducerEpoch,
+    KafkaConnectionError,
     KafkaError,
     ProducerFenced,
-    TransactionalIdAuthorizationFailed,
 )
 from aiokafka.producer import sender
 
-from stream_ml.client.loop import REFUSED
+from stream_ml.client.loop import REFUSED, RIGHTS, denied, refusal
 from stream_ml.errors import StreamMLError, UsageError
 
 #: A transaction that follows the last one at once meets brokers that still write its markers: aiokafka then waits for
@@ -29,7 +29,6 @@ sender.BACKOFF_OVERRIDE = 0.001
 MOST_FAILURES = 8
 _CLOSE_S = 5.0
 _log = logging.getLogger("stream_ml")
-_REFUSED = (*REFUSED, TransactionalIdAuthorizationFailed)
 
 
 class LostError(StreamMLError):
@@ -60,15 +59,16 @@ async def deadline(seconds: float, what: str) -> AsyncIterator[None]:
     except (ProducerFenced, InvalidProducerEpoch) as error:
         cause = f"{what}: fenced, another worker has taken the task"
         raise FencedError(cause) from error
-    except _REFUSED as error:
-        cause = f"{what}: Kafka refuses this user ({type(error).__name__}: {error})"
-        raise UsageError(cause, "Check STREAM_ML_KAFKA_SASL_* and the ACLs that docs/kafka.md lists") from error
+    except REFUSED as error:
+        raise UsageError(denied(what, error), RIGHTS) from error
     except asyncio.CancelledError as error:
         if cancelled():
             raise
         cause = f"{what}: the client gave it up"
         raise LostError(cause) from error
     except (KafkaError, IllegalOperation, AssertionError, OSError) as error:
+        if isinstance(error, KafkaConnectionError) and (refused := refusal()):
+            raise refused from error
         cause = f"{what}: {type(error).__name__}: {error}"
         raise LostError(cause) from error
 

@@ -11,8 +11,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
+from stream_ml.client.loop import RIGHTS
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.engines.kafka.client import LostError, deadline, let_go
+from stream_ml.engines.kafka.rights import Right, RightsRequest, missing_rights
 from stream_ml.errors import UsageError
 from stream_ml.plan.bundle import Plan
 
@@ -23,6 +25,8 @@ _EXISTS, _UNKNOWN = 36, 3
 _LARGEST = 1_000_000  # bytes: our batches stay below it
 _FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
 _WIDE = {"max.message.bytes": "8388608"}  # an entry stays below 1 MB but for a single record that is larger
+_READ = frozenset({Right.READ})
+_ALL = frozenset(Right)
 _PLAIN = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
 
 
@@ -124,15 +128,26 @@ class Admin:
         there = await self.partitions([topic.name for topic in wanted(plan, 1)] + [f"{plan.name}.{MODELS}"])
         partitions = there.get(events, self._settings.partitions)
         topics = wanted(plan, partitions)
+        await self._require_rights(topics)
         missing = [topic for topic in topics if topic.name not in there]
         if missing and not self._settings.create_topics:
             cause = f"Topics are missing: {', '.join(topic.name for topic in missing)}"
             raise UsageError(cause, "Make them as `stream-ml topics PIPELINE.py` prints, or set create_topics")
         if missing:
             await self._make(missing)
+            await self._require_rights(topics)
         self._count(plan, topics, there, partitions)
         await self._check(topics)
         return partitions
+
+    async def _require_rights(self, topics: list[Topic]) -> None:
+        """Refuse a user who may not do all that a worker does, some of it only after hours."""
+        needed = {topic.name: _ALL if topic.ours else _READ for topic in topics}
+        async with deadline(self._settings.deadline_s, "asking for rights"):
+            told = await self._client._send_request(RightsRequest(needed))  # noqa: SLF001 - aiokafka has none of its own
+        if missing := missing_rights(needed, told):
+            cause = f"Kafka refuses this user: it needs {'; '.join(missing)}"
+            raise UsageError(cause, RIGHTS)
 
     def _count(self, plan: Plan, topics: list[Topic], there: Mapping[str, int], partitions: int) -> None:
         tables = {stream.topic for stream in plan.scorer.streams if stream.role == "table"}
@@ -184,6 +199,7 @@ class Admin:
 
     async def _check(self, topics: list[Topic]) -> None:
         """Refuse settings with which records would be lost or refused."""
+        topics = [topic for topic in topics if topic.ours]
         async with deadline(self._settings.deadline_s, "asking for the topics' settings"):
             told = await self._client.describe_configs(
                 [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
@@ -192,9 +208,7 @@ class Admin:
             resource[3]: {entry[0]: entry[1] for entry in resource[4]} for one in told for resource in one.resources
         }
         for topic in topics:
-            found = configs.get(topic.name, {})
-            if topic.ours:
-                self._check_ours(topic, found)
+            self._check_ours(topic, configs.get(topic.name, {}))
 
     def _check_ours(self, topic: Topic, found: Mapping[str, str]) -> None:
         for name, value in topic.configs.items():

@@ -207,11 +207,11 @@ class Worker:
             self._change.clear()
             for name, running in list(self._running.items()):
                 if running.done():
-                    running.result()
-                    if until_end:
+                    if until_end and running.exception() is None:
                         ended.add(running)
                     else:
                         del self._running[name]
+                    running.result()
             if until_end and self.joined and self._finished():
                 return
             for one in self._members:
@@ -304,7 +304,7 @@ class Worker:
     async def _trim(self, admin: Admin, before: Mapping[TopicPartition, int]) -> None:
         try:
             await admin.drop(before)
-        except LostError as error:
+        except (LostError, UsageError) as error:
             _log.warning("old journal entries and snapshots were not dropped: %s", error)
 
     @property

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stream_ml.kernels import scan as kernels
 from stream_ml.kernels.stamps import FIRST_MS, LAST_MS
-from stream_ml.schema.cells import quoted, records
+from stream_ml.schema.cells import absent, quoted, records
 from stream_ml.schema.fields import EXACT, WATERSHED, Shape
 from stream_ml.schema.lines import Block
 from stream_ml.schema.scan import Plain, Scan, Scanned
@@ -62,7 +62,7 @@ class ArrowRows(Block):
         return next(iter(self._of(self.batch.slice(places, 1))))
 
     def __iter__(self) -> Iterator[bytes]:
-        columns = {name: literals(self.batch.column(column)) for name, column in self.chosen.items()}
+        columns = {name: self._written(name, column) for name, column in self.chosen.items()}
         return iter(records(self.shape, columns) if columns else [b"{}"] * len(self))
 
     def take(self, at: I8) -> ArrowRows:
@@ -84,6 +84,11 @@ class ArrowRows(Block):
     def column(self, name: str) -> Any:
         """Return a field's column, None where there is none."""
         return self.batch.column(self.chosen[name]) if name in self.chosen else None
+
+    def _written(self, name: str, column: str) -> list[str]:
+        """Return the literals of a field; a null stands for the default where there is one, as an empty cell does."""
+        found, nothing = literals(self.batch.column(column)), absent(self.shape.fields[name])
+        return found if nothing == "null" else [nothing if one == "null" else one for one in found]
 
     def _of(self, batch: Any) -> ArrowRows:
         return ArrowRows(batch, self.shape, self.chosen)

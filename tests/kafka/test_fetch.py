@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_told_as_aiokafka_tells_it(what: str) -> None:
             return "nothing"
 
     told = asyncio.run(run(by_getmany))
-    assert ("CorruptRecordException" if what == "checksum" else "did not contain any records") in told
+    assert ("CorruptRecordException" if what == "checksum" else "nothing") in told  # an empty marker is read past
     assert asyncio.run(run(by_fetched)) == told
 
 

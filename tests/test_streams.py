@@ -74,6 +74,7 @@ def test_every_feature_takes_several_values(path: Path) -> None:
     assert {name: values for name, values in found.items() if len(values) < 2} == {}
 
 
+@pytest.mark.slow
 def test_everything_that_can_happen_happens() -> None:
     happened: Counter[str] = Counter()
     for path in LAW:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -99,6 +101,37 @@ async def largest(broker: Broker, topic: str, nbytes: int) -> None:
     wanted = {"max.message.bytes": str(nbytes), "message.timestamp.type": "LogAppendTime"}
     await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=wanted)])
     await admin.close()
+
+
+def test_22_huge_records_stop_nothing(broker: Broker, prefix: str, tmp_path: Path, nursery: Nursery) -> None:
+    """One of 10 MiB and one of a million fields, each larger than a fetch: dead letters, with what came after them."""
+    pipeline, file = named("cards", prefix, tmp_path)
+    topic = f"{prefix}payments"
+    fields = b",".join(b'"f%d":1' % n for n in range(1_000_000))
+    huge = [b'{"payment":"huge","note":"%s"}' % (b"x" * (10 << 20)), b'{"payment":"wide",%s}' % fields]
+
+    async def scenario() -> Seen:
+        await make_topics(broker, pipeline)
+        await largest(broker, topic, 16 << 20)
+        producer = AIOKafkaProducer(bootstrap_servers=broker.address, max_request_size=16 << 20)
+        await producer.start()
+        async with reader(broker.address, topics_of(pipeline, 1, inputs(prefix))) as seen:
+            await send(broker.address, payments(prefix, 1, 50))
+            for one in huge:
+                await producer.send_and_wait(topic, one, b"c1", 0)
+            await send(broker.address, payments(prefix, 2, 50, 50))
+            await producer.stop()
+            worker = nursery.start(file, broker.address, "--until-end")
+            assert await worker.ended() == 0, worker.told
+        return seen
+
+    seen = asyncio.run(scenario())
+    judge(pipeline, 1, seen)
+    letters = [json.loads(raw) for raw in seen.values(names(pipeline.name)["dead"], 0)]
+    assert [(one["reason"], one["size"]) for one in letters if one["reason"] != "unmatched"] == [
+        ("size", len(one)) for one in huge
+    ]
+    assert seen.count(names(pipeline.name)["predictions"]) == 100
 
 
 def test_17_refused_records_stop_the_turn(

@@ -22,6 +22,7 @@ from stream_ml.sessions.session import read_manifest
 
 #: Headers of an entry: the newest manifest, and who wrote it (producer id, epoch, number).
 POINTER, ORIGIN = "manifest", "stream_ml"
+_BREATH_S = 0.05  # of feeding again, after which heartbeats and rebalances get a moment
 _CURE = "Restore the topics, or start anew under another pipeline name"
 
 
@@ -130,6 +131,7 @@ async def recover(
     began, from_entry = time.perf_counter(), session.number
     final = read_entry(last.value or b"").number
     sources: Sources | None = None
+    breath = began
     async for record in logs.records(journal, start, end):
         entry = read_entry(record.value or b"")
         if entry.number <= session.number:
@@ -142,7 +144,9 @@ async def recover(
             sources = await opened({**first, **session.positions})
         session.again(entry, [await _read_again(sources, fed) for fed in entry.fed])
         progress(session.number - from_entry, final - from_entry)
-        await asyncio.sleep(0)
+        if time.perf_counter() - breath > _BREATH_S:  # one round of the loop is not enough for an answer to be met
+            await asyncio.sleep(_BREATH_S / 10)
+            breath = time.perf_counter()
     again = session.number - from_entry
     told = f"recovered from {'the journal' if generation is None else f'the snapshot of entry {from_entry:,}'}"
     told += f" and {again:,} entries fed again{damaged}"

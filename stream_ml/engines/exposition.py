@@ -64,6 +64,11 @@ class Families:
             self._families[name] = kind(f"stream_ml_{name}", text, labels=(*self._labels, *more))
         self._families[name].add_metric((*whose, *more.values()), value)
 
+    def stages(self, seconds: Mapping[str, float], whose: tuple[str, ...]) -> None:
+        """Add what computing turns took, by stage."""
+        for stage, spent in tuple(seconds.items()):
+            self.counter("stage_seconds", "Time spent computing turns, by stage", whose, spent, stage=stage)
+
     def session(self, session: Watched, whose: tuple[str, ...]) -> None:
         """Add what a session tells."""
         stats = _told(session)

@@ -43,6 +43,10 @@ class Turn:
     number: int
 
 
+def unmarked(_: str) -> None:
+    """Leave a stage's end unmarked."""
+
+
 class Journaled(ABC):
     """A machine whose state is a function of what its journal says it was fed.
 
@@ -56,6 +60,8 @@ class Journaled(ABC):
         Where each source was read to.
     differences
         Turns that gave other outputs when they were fed again.
+    mark
+        Told the name of each stage of a turn where it ends: an engine may read its clock there.
     """
 
     def __init__(self, plan: Plan, *, journaled: bool) -> None:
@@ -63,6 +69,7 @@ class Journaled(ABC):
         self.number = 0
         self.positions: dict[str, int] = {}
         self.differences = 0
+        self.mark: Callable[[str], object] = unmarked
         self._journaled = journaled
 
     @classmethod
@@ -79,13 +86,16 @@ class Journaled(ABC):
         for run in runs:
             self.positions[run.source] = run.end
         self.number += 1
+        self.mark("outputs")
         if not self._journaled:
             return Turn(out, b"", self.number)
         entry = journal.Entry(
             number=self.number, fed=journal.fed_of(runs), digest=journal.digest_of(out),
             plan=self.plan.digest[: journal.PLAN], **told,
         )  # fmt: skip
-        return Turn(out, journal.write_entry(entry), self.number)
+        turn = Turn(out, journal.write_entry(entry), self.number)
+        self.mark("journal")
+        return turn
 
     @classmethod
     def recover(

@@ -102,9 +102,11 @@ class LearnerSession(Journaled):
         known = {one.index: one for one in fed.bad}
         values = [b"" if i in known else value for i, value in enumerate(fed.values)] if known else fed.values
         found = self._reader.read(values)
+        self.mark("decode")
         dead = [self._bury(fed, known.get(one.index, one)) for one in found.bad]
         self.examples += int(found.rows.size)
         self._learn(found)
+        self.mark("model")
         alarms, metrics = self._watch(found)
         self.alarms += len(alarms)
         written = {"dead": dead, "alarms": alarms, "metrics": metrics}

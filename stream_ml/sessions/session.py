@@ -187,13 +187,18 @@ class Session(Journaled):
     def carry_out(self, fed: Fed, tick: int | None) -> None:
         """Carry out steps 2 and 3 of a turn on merged records."""
         taken = self.scorer.take(fed, tick)
+        self.mark("decode")
         self.outputs.refused(taken)
         for batch in self.scorer.batches(taken):
+            self.mark("features")
             scored = self.inline.run(batch)
+            self.mark("model")
             self.asked += int(scored.events.size)
             self.examples += int(scored.examples.size)
             self.no_target += batch.no_target
             self.outputs.batch(batch, scored)
+            self.mark("outputs")
+        self.mark("features")
 
     def _codes(self) -> Iterator[Any]:
         yield from self.scorer.codes()

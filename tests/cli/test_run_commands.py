@@ -161,6 +161,8 @@ def test_metrics_are_served(running: tuple[subprocess.Popen[bytes], str, int]) -
         assert line in text.splitlines(), line
     for name in ("stream_ml_turn_seconds_bucket", "stream_ml_late_total", "stream_ml_alarms_total"):
         assert name in text
+    for stage in ("decode", "features", "model", "outputs", "journal"):
+        assert f'stream_ml_stage_seconds_total{{pipeline="shop",stage="{stage}"}}' in text
     assert 'stream_ml_quality{name="roc_auc",pipeline="shop",slice="",window="all"}' in text
 
 

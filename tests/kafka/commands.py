@@ -96,12 +96,13 @@ def asked(port: int, path: str) -> tuple[int, str]:
 
 
 def scraped(port: int) -> dict[str, dict[str, float]]:
-    """Return each metric by task, those with more labels left out; empty where nobody answers."""
+    """Return each metric by task, summed over stages; those with other labels left out; empty where nobody answers."""
     found: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(asked(port, "/metrics")[1]):
         for sample in family.samples:
-            if set(sample.labels) == {"pipeline", "task"}:
-                found.setdefault(sample.name, {})[sample.labels["task"]] = sample.value
+            if sample.labels.keys() - {"stage"} == {"pipeline", "task"}:
+                tasks, name = found.setdefault(sample.name, {}), sample.labels["task"]
+                tasks[name] = tasks.get(name, 0.0) + sample.value
     return found
 
 

@@ -50,7 +50,7 @@ def test_every_metric_of_the_page(broker: Broker, prefix: str, tmp_path: Path) -
     tasks = SCORERS | LEARNER
     assert found["stream_ml_task_running"] == dict.fromkeys(tasks, 1.0)
     assert found["stream_ml_lag_records"] == dict.fromkeys(tasks, 0.0)
-    for name in ("feed_seconds_total", "commit_seconds_total", "turns_total"):
+    for name in ("feed_seconds_total", "stage_seconds_total", "commit_seconds_total", "turns_total"):
         assert found[f"stream_ml_{name}"].keys() == tasks
         assert all(0 < value < 1_000_000 for value in found[f"stream_ml_{name}"].values()), name
     assert all(0 <= value < 60 for value in found["stream_ml_committed_seconds"].values())

@@ -111,6 +111,7 @@ def test_each_record_is_answered_once(reference: Path, path: Path, pipeline: Pip
     status = run(pipeline, path)
     assert status["stats"]["events"] == status["stats"]["predicted"] == 600
     assert len(written(path, "predictions")) == 600
+    assert status["stages_s"].keys() == {"decode", "features", "model", "outputs", "journal"}
     again = run(pipeline, path)
     for name in set(status["stats"]) - {"state_bytes"}:
         assert again["stats"][name] == status["stats"][name], name

@@ -106,6 +106,7 @@ class Health:
             families.gauge("task_running", "1 while the task serves", whose, float(told.state is State.RUNNING))
             families.counter("turns", "Transactions committed", whose, told.turns)
             families.counter("feed_seconds", "Time spent computing turns", whose, told.feed_s)
+            families.stages(task.stages.seconds, whose)
             families.counter("commit_seconds", "Time spent writing turns", whose, told.commit_s)
             families.gauge("lag_records", "Records of the sources that are not fed yet", whose, told.lag)
             families.gauge("committed_seconds", "Since the last commit", whose, time.monotonic() - told.committed)

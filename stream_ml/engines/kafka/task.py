@@ -25,6 +25,7 @@ from stream_ml.engines.kafka.sources import Sources
 from stream_ml.engines.kafka.states import ARROWS, State, Told
 from stream_ml.engines.kafka.topics import names
 from stream_ml.engines.kafka.writer import Part, Writer
+from stream_ml.engines.stages import Stages
 from stream_ml.schema.records import Run
 from stream_ml.sessions.session import Place, Turn
 
@@ -68,6 +69,7 @@ class Task:
         self._careful = Careful(lambda: self.job.due(self.session), self._noted)
         self.session: Any = None
         self.told = Told()
+        self.stages = Stages()
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -92,7 +94,7 @@ class Task:
             "positions": {place(tp): at for tp, at in self.positions.items()},
             "lag": self.told.lag,
         }
-        return found if self.session is None else {**found, "stats": self.session.stats}
+        return found | ({} if self.session is None else {"stats": self.session.stats, "stages_s": self.stages.seconds})
 
     def _become(self, state: State) -> None:
         if state not in ARROWS[self.told.state]:
@@ -157,6 +159,7 @@ class Task:
         finally:
             await logs.close()
         self.session = found.session
+        self.session.mark = self.stages
         self._snapshots = Snapshots(self.session, shared.pieces, self._state, shared.settings.snapshot_seconds)
         self._snapshots.restored(found.generation, found.at, found.entry, found.again_s)
         self._last = found.journal
@@ -322,14 +325,14 @@ class Task:
             what = ", ".join(f"{run.source} {run.offsets[0]} to {run.offsets[-1]}" for run in runs if len(run.values))
             name = f"{self.job.pipeline}: task {self.job.name}, turn {self.session.number + 1}"
             watchdog.begin(f"{name} ({what or 'deadlines'})")
-        begun = time.perf_counter()
+        begun = self.stages.begin()
         try:
             given = {"skipped": skipped} if tick is None else {"skipped": skipped, "tick": tick}
             turn = self.session.feed(runs, **given)
         finally:
             if watchdog is not None:
                 watchdog.end()
-        fed_s = time.perf_counter() - begun
+        fed_s = self.stages.since(begun)
         if records:
             self._pace.after(records, len(turn.entry), fed_s)
         self.told.records += records

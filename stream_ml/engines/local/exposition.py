@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Histogram, start_http_server
 from prometheus_client.metrics_core import Metric
@@ -28,6 +28,7 @@ class Exposition:
         self._pipeline = pipeline
         self._session: Session | None = None
         self._lag = 0
+        self._stages: Mapping[str, float] = {}
         self._turns = Histogram(
             "stream_ml_turn_seconds",
             "What a turn took, computing and storing",
@@ -40,7 +41,7 @@ class Exposition:
     def watch(self, session: Session, carried: Carried) -> None:
         """Take a turn's numbers: called by the worker after each."""
         self._turns.observe(carried.feed_s + carried.commit_s)
-        self._lag = carried.behind
+        self._lag, self._stages = carried.behind, carried.stages
         self._session = session
 
     def collect(self) -> Iterator[Metric]:
@@ -50,6 +51,7 @@ class Exposition:
         families = Families(("pipeline",))
         whose = (self._pipeline,)
         families.session(self._session, whose)
+        families.stages(self._stages, whose)
         families.gauge("lag_rows", "Rows of the log that are not read yet", whose, self._lag)
         yield from families.all()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,6 +22,7 @@ from stream_ml.engines.local.reader import Reader
 from stream_ml.engines.local.recovery import Recovered, open_session, position_of
 from stream_ml.engines.local.snapshots import Snapshots
 from stream_ml.engines.local.store import Commit, Output, Store
+from stream_ml.engines.stages import Stages
 from stream_ml.engines.watchdog import Watchdog, paced
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.schema.records import Run
@@ -67,12 +68,15 @@ class Carried:
         What computing and storing took, seconds.
     behind
         Rows of the log that were not yet looked at when the turn was read.
+    stages
+        What computing took since the start, seconds by stage.
     """
 
     records: int
     feed_s: float
     commit_s: float
     behind: int
+    stages: Mapping[str, float]
 
 
 Watcher = Callable[[Session, Carried], None]
@@ -119,6 +123,7 @@ class Worker:
         self._stopping = False
         self._status_at = 0.0
         self._status_due = False
+        self.stages = Stages()
         self.store = Store(path, pipeline.name, settings.durable, settings.busy_ms)
         try:
             self._lock = WorkerLock(path, pipeline.name)
@@ -136,6 +141,7 @@ class Worker:
     def _begin(self, recovered: Recovered, path: Path) -> None:
         self.recovered = recovered
         self.session = recovered.session
+        self.session.mark = self.stages
         self.reader = Reader(self.store.log, self.session.topics, position_of(self.session))
         self.snapshots = Snapshots(recovered, self.store, self._settings.snapshot_seconds)
         self._suspect()
@@ -273,7 +279,7 @@ class Worker:
         self._batch = paced(
             self._batch, len(run.values), decided - begun, self._settings.turn_seconds, self._settings.batch
         )
-        self._after(Carried(len(run.values), decided - begun, stored - decided, self.reader.behind))
+        self._after(len(run.values), decided - begun, stored - decided, self.reader.behind)
 
     def _tick(self, moment: int | None = None, skipped: Sequence[Place] = (), *, unread: bool = False) -> None:
         """Let deadlines fire that no record will pass, now or up to a moment.
@@ -290,12 +296,13 @@ class Worker:
             decided = time.perf_counter()
             rows = self.store.write(self._commit(turn))
         self.reader.passed(rows)
-        self._after(Carried(0, decided - begun, time.perf_counter() - decided, 0))
+        self._after(0, decided - begun, time.perf_counter() - decided, 0)
 
     def _decide(self, runs: Sequence[Run], tick: int | None, skipped: Sequence[Place]) -> Turn:
         if self._watchdog is not None:
             rows = f"rows {runs[0].first} to {runs[0].end - 1}" if runs else "deadlines"
             self._watchdog.begin(f"{self.store.pipeline}: turn {self.session.number + 1} ({rows})")
+        self.stages.begin()
         try:
             return self.session.feed(runs, tick, skipped)
         except Exception:
@@ -310,11 +317,11 @@ class Worker:
         if not self.session.drained:
             self.reader.passed(self.store.commit(self._commit(self.session.drain())))
 
-    def _after(self, carried: Carried) -> None:
+    def _after(self, records: int, feed_s: float, commit_s: float, behind: int) -> None:
         self.store.after_commit()
-        self.snapshots.after_turn(carried.feed_s)
+        self.snapshots.after_turn(feed_s)
         if self._watcher is not None:
-            self._watcher(self.session, carried)
+            self._watcher(self.session, Carried(records, feed_s, commit_s, behind, self.stages.seconds))
 
     def _wait(self) -> None:
         if self._status_due:
@@ -350,4 +357,5 @@ class Worker:
             "topics": list(self.session.topics),
             "due": self.session.due,
             "stats": self.session.stats,
+            "stages_s": self.stages.seconds,
         }

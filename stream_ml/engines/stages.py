@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from stream_ml.sessions.base import BEGIN
+
 
 class Stages:
     """Sums the seconds between the marks of a session's turns, by the name of what ended there.
@@ -18,10 +20,8 @@ class Stages:
     --------
     >>> moments = iter([1.0, 1.25, 1.5, 3.5])
     >>> stages = Stages(lambda: next(moments))
-    >>> stages.begin()
-    1.0
-    >>> stages("decode"), stages("model"), stages("model")
-    (None, None, None)
+    >>> for stage in ("begin", "decode", "model", "model"):
+    ...     stages(stage)
     >>> stages.seconds
     {'decode': 0.25, 'model': 2.25}
     """
@@ -31,17 +31,9 @@ class Stages:
         self._clock = clock
         self._since = 0.0
 
-    def begin(self) -> float:
-        """Begin a turn; returns when."""
-        self._since = self._clock()
-        return self._since
-
-    def since(self, begun: float) -> float:
-        """Return the seconds since a turn began."""
-        return self._clock() - begun
-
     def __call__(self, stage: str) -> None:
-        """Take note that a stage ends here."""
+        """Take note that a stage ends here; what lies before a turn's beginning is none."""
         now = self._clock()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        if stage != BEGIN:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
         self._since = now

@@ -16,6 +16,8 @@ from stream_ml.schema.records import Out, Run
 from stream_ml.schema.verdict import Bad
 from stream_ml.sessions import journal
 
+#: Marks the beginning of a turn.
+BEGIN = "begin"
 #: (source, offset) of a record.
 Place = tuple[str, int]
 CHANGED = (
@@ -61,7 +63,8 @@ class Journaled(ABC):
     differences
         Turns that gave other outputs when they were fed again.
     mark
-        Told the name of each stage of a turn where it ends: an engine may read its clock there.
+        Told the name of each stage of a turn where it ends, and `BEGIN` where the turn begins: an engine may read its
+        clock there.
     """
 
     def __init__(self, plan: Plan, *, journaled: bool) -> None:

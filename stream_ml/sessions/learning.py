@@ -19,7 +19,7 @@ from stream_ml.schema.symbols import Symbols
 from stream_ml.schema.verdict import Bad
 from stream_ml.scorer.machine import Origin
 from stream_ml.sessions import journal
-from stream_ml.sessions.base import Journaled, Place, Turn, without
+from stream_ml.sessions.base import BEGIN, Journaled, Place, Turn, without
 from stream_ml.sessions.cut import SLICE
 from stream_ml.sessions.encode import encode
 from stream_ml.sessions.examples import Examples, Reader
@@ -88,6 +88,7 @@ class LearnerSession(Journaled):
         skipped
             Records that killed the process: only their time passes, and each is a dead letter.
         """
+        self.mark(BEGIN)
         given = [without(run, skipped) for run in runs] if skipped else runs
         fed = merge([replace(run, topics=[run.source] * len(run.values)) for run in given], self.now, {})
         out = self._carry_out(fed)

@@ -17,7 +17,7 @@ from stream_ml.schema.records import Fed, Out, Run
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import Scorer
 from stream_ml.sessions import journal
-from stream_ml.sessions.base import Journaled, Place, Turn, without
+from stream_ml.sessions.base import BEGIN, Journaled, Place, Turn, without
 from stream_ml.sessions.cut import SLICE
 from stream_ml.sessions.encode import Encoder
 from stream_ml.sessions.inline import Inline
@@ -157,6 +157,7 @@ class Session(Journaled):
             Records that killed the process: only their time passes, and each is a dead letter. With the source
             :data:`journal.DEADLINES` it is what the tick's deadlines would teach that is left out.
         """
+        self.mark(BEGIN)
         given = [without(run, skipped) for run in runs] if skipped else runs
         fed = merge(given, self.scorer.now, self._ranks)
         self.learner.muted = any(source == journal.DEADLINES for source, _ in skipped)
@@ -182,6 +183,7 @@ class Session(Journaled):
             for source, end in self.positions.items()
         ]
         self.drained = True
+        self.mark(BEGIN)
         return self._turn(runs, self.outputs.take(), served=self.inline.take(), drained=True)
 
     def carry_out(self, fed: Fed, tick: int | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ def documented() -> set[str]:
 def test_every_metric_of_the_page(broker: Broker, prefix: str, tmp_path: Path) -> None:
     pipeline, path = cards_with_topics(broker, prefix, tmp_path, 2)
     records = keyed(pipeline, 11, 2_000)
-    port = free_port()
+    port, begun = free_port(), time.monotonic()
     run = ("run", str(path), "--on", f"kafka://{broker.address}", "--metrics-port", str(port))
     quick = {"STREAM_ML_SNAPSHOT_SECONDS": "0.02"}
     with running(tmp_path, *run, settings=quick) as worker:
@@ -53,6 +54,7 @@ def test_every_metric_of_the_page(broker: Broker, prefix: str, tmp_path: Path) -
     for name in ("feed_seconds_total", "stage_seconds_total", "commit_seconds_total", "turns_total"):
         assert found[f"stream_ml_{name}"].keys() == tasks
         assert all(0 < value < 1_000_000 for value in found[f"stream_ml_{name}"].values()), name
+    assert all(value < time.monotonic() - begun for value in found["stream_ml_stage_seconds_total"].values())
     assert all(0 <= value < 60 for value in found["stream_ml_committed_seconds"].values())
     assert all(0 <= value < 60 for value in found["stream_ml_snapshot_age_seconds"].values())
     assert all(value > 0 for task, value in found["stream_ml_snapshot_bytes"].items() if task in

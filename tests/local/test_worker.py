@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -108,7 +109,9 @@ def copy_of(reference: Path, path: Path) -> Path:
 
 def test_each_record_is_answered_once(reference: Path, path: Path, pipeline: Pipeline) -> None:
     copy_of(reference, path)
+    begun = time.perf_counter()
     status = run(pipeline, path)
+    assert sum(status["stages_s"].values()) < time.perf_counter() - begun
     assert status["stats"]["events"] == status["stats"]["predicted"] == 600
     assert len(written(path, "predictions")) == 600
     assert status["stages_s"].keys() == {"decode", "features", "model", "outputs", "journal"}

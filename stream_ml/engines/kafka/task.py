@@ -325,14 +325,14 @@ class Task:
             what = ", ".join(f"{run.source} {run.offsets[0]} to {run.offsets[-1]}" for run in runs if len(run.values))
             name = f"{self.job.pipeline}: task {self.job.name}, turn {self.session.number + 1}"
             watchdog.begin(f"{name} ({what or 'deadlines'})")
-        begun = self.stages.begin()
+        begun = time.perf_counter()
         try:
             given = {"skipped": skipped} if tick is None else {"skipped": skipped, "tick": tick}
             turn = self.session.feed(runs, **given)
         finally:
             if watchdog is not None:
                 watchdog.end()
-        fed_s = self.stages.since(begun)
+        fed_s = time.perf_counter() - begun
         if records:
             self._pace.after(records, len(turn.entry), fed_s)
         self.told.records += records

@@ -302,7 +302,6 @@ class Worker:
         if self._watchdog is not None:
             rows = f"rows {runs[0].first} to {runs[0].end - 1}" if runs else "deadlines"
             self._watchdog.begin(f"{self.store.pipeline}: turn {self.session.number + 1} ({rows})")
-        self.stages.begin()
         try:
             return self.session.feed(runs, tick, skipped)
         except Exception:

@@ -61,10 +61,10 @@ $(PEERS)/.stamp: benchmarks/peers/requirements.txt
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --compile -r $<
 	@touch $@
 
-bench: env peers-env ## the benchmarks; results go to benchmarks/results
+bench: env $(KERNELS) peers-env ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
 
-bench-quick: env peers-env ## every benchmark, small and once; results go to out/bench and count for nothing
+bench-quick: env $(KERNELS) peers-env ## every benchmark, small and once; results go to out/bench and count for nothing
 	$(BIN)/python -m benchmarks --quick
 
 lock: clean-lock ## pin what a clean environment resolves to today

@@ -9,14 +9,12 @@ broker's CPU time apart. Freshness: four partitions, one model learned from all 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.command import Found, check, main, scratch, spread
+from benchmarks.command import Found, check, environment, main, scratch, spread
 from stream_ml.bench.copies import topic_of
 from stream_ml.bench.figures import SHARES as FIGURES
 from stream_ml.bench.latency import Asked, latency
@@ -25,7 +23,7 @@ from stream_ml.bench.stand import Stand
 from stream_ml.bench.subject import Subject
 from stream_ml.bench.throughput import Backlog, throughput
 from stream_ml.client.address import kafka_servers
-from stream_ml.demos.broker import Broker
+from stream_ml.demos.broker import QUICK, Broker
 
 CARDS = Path(__file__).resolve().parent.parent / "stream_ml" / "demos" / "cards.py"
 WORKER, ECHO, PASS = "stream-ml run", "transactional echo", "transactional pass-through"
@@ -36,17 +34,17 @@ SHARES = ("p50", "p99")
 
 def benchmark(quick: bool) -> Found:
     """Measure on a broker of our own, stopped in the end."""
-    with scratch() as folder, Broker(folder / "broker") as broker:
+    with scratch() as folder, Broker(folder / "broker", machine=QUICK if quick else ()) as broker:
         url = f"kafka://{broker.address}"
         return {
             "workload": "cards on Kafka, one broker with one copy of each topic, one worker, transactions of 10 ms at"
             " the soonest, all of it on these cores",
             "latency": {
-                f"{rate:.0f}": latencies(url, rate, 6.0 if quick else 20.0, 1 if quick else 2)
+                f"{rate:.0f}": latencies(url, rate, 3.0 if quick else 20.0, 1 if quick else 2)
                 for rate in (RATES[:1] if quick else RATES)
             },
-            "throughput": throughputs(url, broker, 20_000 if quick else 200_000, 1 if quick else 3),
-            "freshness": freshness(url, 6.0 if quick else 40.0),
+            "throughput": throughputs(url, broker, 5_000 if quick else 200_000, 1 if quick else 3),
+            "freshness": freshness(url, 4.0 if quick else 40.0),
         }
 
 
@@ -142,21 +140,6 @@ def freshness(url: str, seconds: float) -> Found:
         "update_visible_ms": visible,
         "latency_ms": step["latency_ms"],
     }
-
-
-@contextmanager
-def environment(**given: str) -> Iterator[None]:
-    """Set variables for the processes that are started meanwhile."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.nexmark import page as nexmark_page
 from benchmarks.peers import page as peers_page
 from benchmarks.side_by_side import RESULTS
 
@@ -250,6 +251,31 @@ def shuffle(found: Result) -> list[str]:
     return peers_page.shuffle_section(found, table, spread)
 
 
+def workers(found: Result) -> list[str]:
+    """Spell two workers beside one."""
+    what = ("payments_per_second", "cpu_us_per_payment", "busiest_cpu_us_per_payment", "broker_cpu_us_per_payment")
+    lines = table(
+        ["workers", "payments/s", "CPU us a payment, all of them", "the busiest alone", "of the broker besides"],
+        ([count, *(spread(one[key]) for key in what)] for count, one in found["workers"].items()),
+    )
+    return [
+        *lines, "",
+        f"{found['rounds']} rounds, in turn. Broker and workers share two cores, so wall time cannot show what a "
+        f"second worker is worth: {spread(found['by_wall_time'])} times as fast. By CPU time, twice what one spends on "
+        f"a payment to what two spend on it together: {spread(found['speed_up'])} (at least {found['limit']:g}): "
+        + ("reached" if found["reached"] else "missed")
+        + ". This is what cores of their own would give if the work were spread evenly over them; the learner is one "
+        "task and runs in one of the two, so by the busier of them alone it is "
+        f"{spread(found['speed_up_of_the_busier'])}. Joining and the last snapshots are in all of these.",
+        "Each payment is predicted once, every example is learned, and the features of both are those of a replay.",
+    ]  # fmt: skip
+
+
+def nexmark(found: Result) -> list[str]:
+    """Spell Nexmark's queries."""
+    return nexmark_page.section(found, table, spread)
+
+
 def history(found: Result) -> list[str]:
     """Feature tables beside DuckDB and Polars."""
     lines = table(
@@ -296,12 +322,14 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "peers": ("Beside what people use today", peers),
     "peers_latency": ("Latency beside what people use today", peers_latency),
     "shuffle": ("Shuffle: state by key", shuffle),
+    "workers": ("Two workers against one", workers),
+    "nexmark": ("Nexmark: windows over bids", nexmark),
     "history": ("Features of a history beside DuckDB and Polars", history),
 }
 
 
 #: Written, and not yet run at full size on a quiet machine: the page says so.
-NOT_MEASURED = frozenset({"peers_latency", "shuffle"})
+NOT_MEASURED = frozenset({"peers_latency", "shuffle", "workers", "nexmark"})
 
 
 def page() -> str:

@@ -23,7 +23,7 @@ from benchmarks.kafka import WORKER
 from benchmarks.peers.backlog import Stream, read_back
 from benchmarks.peers.drains import PEERS, Check, Start, in_place, in_turn, peers_versions, ratios, summary
 from stream_ml.bench.subject import Subject
-from stream_ml.demos.broker import Broker
+from stream_ml.demos.broker import QUICK, Broker
 from stream_ml.engines.replay import replay
 from stream_ml.engines.replay.engine import Options
 
@@ -37,7 +37,7 @@ def benchmark(quick: bool) -> Found:
     """Measure both jobs on a broker of our own, stopped in the end."""
     versions = peers_versions()
     records, rounds = (2_000, 1) if quick else (100_000, 5)
-    with scratch() as folder, Broker(folder / "broker") as broker:
+    with scratch() as folder, Broker(folder / "broker", machine=QUICK if quick else ()) as broker:
         jobs = {}
         for job, source in list(JOBS.items())[quick:]:
             jobs[job] = measured(broker, make_records(folder, records, source), job, rounds)

@@ -19,6 +19,7 @@ from benchmarks.command import scratch
 from stream_ml.bench.copies import copied, topic_of, write_copy
 from stream_ml.bench.stand import Stand, delete_topics, make_topics
 from stream_ml.demos.generate import CardsSpec, Labels, write_cards
+from stream_ml.engines.kafka.checks import partition_for
 from stream_ml.errors import StreamMLError
 
 CARDS = Path(__file__).resolve().parents[2] / "stream_ml" / "demos" / "cards.py"
@@ -66,27 +67,27 @@ def make_stream(folder: Path, payments: int) -> Stream:
 
 
 @contextmanager
-def filled(servers: str, stream: Stream) -> Iterator[Stand]:
-    """Give a place with topics of its own that hold the stream; they are deleted afterwards."""
+def filled(servers: str, stream: Stream, partitions: int = 1) -> Iterator[Stand]:
+    """Give a place with topics of its own that hold the stream, by key; they are deleted afterwards."""
     name = f"{stream.source.stem.replace('_', '-')}-bench-{secrets.token_hex(3)}"
     with scratch() as folder:
         pipeline = copied(str(stream.source), name)
         copy = write_copy(stream.source, name, folder)
         try:
-            asyncio.run(_fill(servers, name, stream))
+            asyncio.run(_fill(servers, name, stream, partitions))
             asyncio.run(make_topics(servers, pipeline))
-            yield Stand(stream.source, copy, name, f"kafka://{servers}", "kafka", 1, folder, pipeline)
+            yield Stand(stream.source, copy, name, f"kafka://{servers}", "kafka", partitions, folder, pipeline)
         finally:
             with suppress(StreamMLError):
                 asyncio.run(delete_topics(servers, name))
 
 
-async def _fill(servers: str, name: str, stream: Stream) -> None:
+async def _fill(servers: str, name: str, stream: Stream, partitions: int) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
         await admin.create_topics(
-            [NewTopic(topic_of(name, topic), 1, 1, topic_configs=AS_RECEIVED) for topic in stream.records]
+            [NewTopic(topic_of(name, topic), partitions, 1, topic_configs=AS_RECEIVED) for topic in stream.records]
         )
     finally:
         await admin.close()
@@ -94,37 +95,40 @@ async def _fill(servers: str, name: str, stream: Stream) -> None:
     await producer.start()
     try:
         for topic, records in stream.records.items():
-            await _append(producer, topic_of(name, topic), records)
+            parts: list[list[Record]] = [[] for _ in range(partitions)]
+            for record in records:
+                parts[partition_for(record[0], partitions)].append(record)
+            for partition, part in enumerate(parts):
+                await _append(producer, TopicPartition(topic_of(name, topic), partition), part)
     finally:
         await producer.stop()
 
 
-async def _append(producer: AIOKafkaProducer, topic: str, records: list[Record]) -> None:
+async def _append(producer: AIOKafkaProducer, place: TopicPartition, records: list[Record]) -> None:
     batch, sent = producer.create_batch(), []
     for key, value, received in records:
         if batch.append(key=key, value=value, timestamp=received) is None:
-            sent.append(await producer.send_batch(batch, topic, partition=0))
+            sent.append(await producer.send_batch(batch, place.topic, partition=place.partition))
             batch = producer.create_batch()
             batch.append(key=key, value=value, timestamp=received)
-    sent.append(await producer.send_batch(batch, topic, partition=0))
+    sent.append(await producer.send_batch(batch, place.topic, partition=place.partition))
     for told in await asyncio.gather(*sent):
         if told.timestamp_type != 0:
-            message = f"{topic} stamps records itself"
+            message = f"{place.topic} stamps records itself"
             raise RuntimeError(message)
 
 
-def read_back(servers: str, topic: str) -> tuple[list[bytes], list[int]]:
-    """Return all committed values of a topic with one partition, and when each was appended, epoch ms."""
-    return asyncio.run(_read(servers, topic))
+def read_back(servers: str, topic: str, partition: int = 0) -> tuple[list[bytes], list[int]]:
+    """Return all committed values of a partition, and when each was appended, epoch ms."""
+    return asyncio.run(_read(servers, TopicPartition(topic, partition)))
 
 
-async def _read(servers: str, topic: str) -> tuple[list[bytes], list[int]]:
+async def _read(servers: str, place: TopicPartition) -> tuple[list[bytes], list[int]]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers, group_id=None, isolation_level="read_committed", max_partition_fetch_bytes=1 << 23
     )
     await consumer.start()
     try:
-        place = TopicPartition(topic, 0)
         consumer.assign([place])
         consumer.seek(place, 0)
         end = (await consumer.end_offsets([place]))[place]

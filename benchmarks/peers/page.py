@@ -96,23 +96,38 @@ def section(found: Result, table: Table, spread: Spread) -> list[str]:
 
 
 def latency_section(found: Result, table: Table, spread: Spread) -> list[str]:
-    """Return the lines of the latencies."""
+    """Return the lines of the latencies: the curves, at half of capacity, and at one rate."""
+    knees = ", ".join(f"{name} {_knee(one)}" for name, one in found["curves"].items())
+    lines = [
+        f"![latency by load]({_from_docs(CURVES)})", "",
+        f"Events a second that were sustained, rising by half from step to step: {knees}. Hollow points are void: the "
+        "generator was more than 1 ms late at p99.9, since all of it shares these cores. A knee before a void step may "
+        "be the generator's.",
+    ]  # fmt: skip
+    half = found["half"]
+    at = {f"{half['rate']:.0f}": half} | found["latency"]
     rows = [
         [
             f"{float(rate):,.0f}", name, *(spread(one["latency_ms"][share]) for share in ("p50", "p99", "p99_9")),
-            f"{one['void']} of {at['rounds']}", "yes" if one["sustained"] else "no",
+            f"{one['void']} of {step['rounds']}", "yes" if one["sustained"] else "no",
         ]
-        for rate, at in found["latency"].items()
-        for name, one in at["programs"].items()
+        for rate, step in at.items()
+        for name, one in step["programs"].items()
     ]  # fmt: skip
-    lines = table(["events/s", "", "p50 ms", "p99 ms", "p99.9 ms", "void", "sustained"], rows)
-    if not found["curves"]:
-        return lines
-    knees = (f"{name} {one['knee'] or 0:,.0f}" for name, one in found["curves"].items())
     return [
-        *lines, "", f"![latency by load]({_from_docs(CURVES)})", "",
-        f"Events a second that were sustained, rising by half from step to step: {', '.join(knees)}.",
+        *lines, "", *table(["events/s", "", "p50 ms", "p99 ms", "p99.9 ms", "void", "sustained"], rows), "",
+        f"At half of the load that the worker sustained, {half['rounds']} runs each in turn, p99 of the worker to that "
+        f"of the echo, which computes and keeps nothing: {half['ratio']['p99']} (at most {half['limit']:g}): "
+        + ("reached." if half["reached"] else "missed."),
     ]  # fmt: skip
+
+
+def _knee(curve: Result) -> str:
+    steps, knee = curve["steps"], curve["knee"]
+    if knee is None:
+        return "none"
+    above = any(step["rate"] > knee for step in steps)
+    return f"{knee:,.0f}" + ("" if above else " and more")
 
 
 def shuffle_section(found: Result, table: Table, spread: Spread) -> list[str]:
@@ -180,25 +195,31 @@ def draw_all() -> None:
 
 
 def draw_curves(found: Result, path: Path) -> Path:
-    """Draw p50 and p99 by load of each program into a PNG file."""
+    """Draw p50 and p99 by load of each program into a PNG file, up to the first load that it did not sustain."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
 
     figure = Figure(figsize=(9.0, 4.5), layout="constrained")
     axes = figure.subplots()
     for number, (name, one) in enumerate(found["curves"].items()):
         steps = [step for step in one["steps"] if step["p99"] is not None]
-        for share, line in (("p99", "-"), ("p50", ":")):
-            axes.plot(
-                [step["rate"] for step in steps], [step[share] for step in steps], line, marker=".",
-                color=f"C{number}", label=f"{name}, {share}",
-            )  # fmt: skip
+        rates = [step["rate"] for step in steps]
+        for share, line, label in (("p99", "-", name), ("p50", ":", None)):
+            axes.plot(rates, [step[share] for step in steps], line, color=f"C{number}", label=label)
+            for void, fill in ((False, f"C{number}"), (True, "white")):
+                shown = [step for step in steps if step["void"] == void]
+                axes.plot(
+                    [step["rate"] for step in shown], [step[share] for step in shown], "o", markersize=4.0,
+                    color=f"C{number}", markerfacecolor=fill,
+                )  # fmt: skip
+        if one["knee"] is not None:
+            axes.axvline(one["knee"], color=f"C{number}", linewidth=0.8, alpha=0.6)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlabel("offered load, events a second")
-    axes.set_ylabel("ms from the intended moment")
+    axes.set_xlabel("offered load, events a second; upright lines: the most that was sustained")
+    axes.set_ylabel("ms from the intended moment: p99, p50 dotted")
     axes.grid(alpha=0.3, which="both")
     if found["curves"]:
-        axes.legend(frameon=False)
+        figure.legend(loc="outside upper center", ncols=2, frameon=False)
     figure.savefig(path, dpi=110)
     return path
 

@@ -28,16 +28,16 @@ from benchmarks.peers.drains import (
     summary,
 )
 from stream_ml.bench.subject import Subject
-from stream_ml.demos.broker import Broker
+from stream_ml.demos.broker import QUICK, Broker
 
-QUICK, FULL, ROUNDS, PASS_LIMIT = 2_000, 60_000, 5, 0.6
+FEW, FULL, ROUNDS, PASS_LIMIT = 2_000, 60_000, 5, 0.6
 
 
 def measured(quick: bool) -> Found:
     """Measure on a broker of our own, stopped in the end."""
     versions = peers_versions()
-    payments, rounds = (QUICK, 1) if quick else (FULL, ROUNDS)
-    with scratch() as folder, Broker(folder / "broker") as broker:
+    payments, rounds = (FEW, 1) if quick else (FULL, ROUNDS)
+    with scratch() as folder, Broker(folder / "broker", machine=QUICK if quick else ()) as broker:
         stream = make_stream(folder, payments)
         return {
             "workload": f"cards on Kafka: a backlog of {payments:,} payments and as many label records hours to days"

@@ -42,6 +42,8 @@ class Asked:
         Events a second, and for how long, the warm-up included.
     sweep
         Whether the rate rises until it is not sustained.
+    steps
+        To how many rates at most.
     keys, labels, label_after_s, arrivals, data, seed
         As in `Load`.
     """
@@ -51,6 +53,7 @@ class Asked:
     rate: float
     seconds: float
     sweep: bool = False
+    steps: int = STEPS
     keys: int = 5_000
     labels: float = 0.2
     label_after_s: float = 1.0
@@ -136,7 +139,7 @@ class _Run:
     def steps(self) -> None:
         """Send at one rate, or at rising ones until the lag grows."""
         rate = self._asked.rate
-        for number in range(STEPS if self._asked.sweep else 1):
+        for number in range(self._asked.steps if self._asked.sweep else 1):
             events = max(1, round(rate * self._asked.seconds))
             if number and events > MOST:
                 return

@@ -162,6 +162,20 @@ def test_the_shuffle_by_hand_answers_as_the_engine_does(job: str, tmp_path: Path
 
 def test_the_curves_are_drawn(tmp_path: Path) -> None:
     step = {"rate": 500.0, "sustained": True, "void": False, "p50": 3.0, "p99": 9.0}
-    curves = {"ours": {"knee": 500.0, "steps": [step]}, "theirs": {"knee": None, "steps": [step | {"p99": None}]}}
+    past = step | {"rate": 750.0, "sustained": False, "void": True, "p99": 90.0}
+    curves = {
+        "ours": {"knee": 500.0, "steps": [step, past]},
+        "echo": {"knee": 500.0, "steps": [step]},
+        "theirs": {"knee": None, "steps": [step | {"p99": None}]},
+    }
     assert page.draw_curves({"curves": curves}, tmp_path / "curves.png").stat().st_size > 1_000
-    assert "ours 500, theirs 0" in "\n".join(page.latency_section({"latency": {}, "curves": curves}, table, spread))
+    figure = {"median": 2.0, "range": [1.0, 3.0]}
+    program = {"latency_ms": dict.fromkeys(("p50", "p99", "p99_9"), figure), "void": 0, "sustained": True}
+    at = {"rounds": 5, "programs": {"ours": program, "echo": program}, "ratio": {"p50": 1.1, "p99": 1.6}}
+    half = at | {"rate": 250.0, "limit": 1.5, "reached": False}
+    told = "\n".join(page.latency_section({"latency": {"1000": at}, "curves": curves, "half": half}, table, spread))
+    assert "ours 500, echo 500 and more, theirs none" in told
+    assert "| 250 | echo | 2.0 (1.0 to 3.0) |" in told
+    assert "| 1,000 | ours |" in told
+    assert "5 runs each in turn" in told
+    assert "1.6 (at most 1.5): missed." in told

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import compression as codecs
 from benchmarks.nexmark import page as nexmark_page
 from benchmarks.peers import page as peers_page
 from benchmarks.side_by_side import RESULTS
@@ -271,6 +272,11 @@ def workers(found: Result) -> list[str]:
     ]  # fmt: skip
 
 
+def compression(found: Result) -> list[str]:
+    """Spell what each codec costs."""
+    return codecs.section(found, table, spread)
+
+
 def nexmark(found: Result) -> list[str]:
     """Spell Nexmark's queries."""
     return nexmark_page.section(found, table, spread)
@@ -322,6 +328,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "peers": ("Beside what people use today", peers),
     "peers_latency": ("Latency beside what people use today", peers_latency),
     "shuffle": ("Shuffle: state by key", shuffle),
+    "compression": ("What compression costs", compression),
     "workers": ("Two workers against one", workers),
     "nexmark": ("Nexmark: windows over bids", nexmark),
     "history": ("Features of a history beside DuckDB and Polars", history),
@@ -329,7 +336,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
 
 
 #: Written, and not yet run at full size on a quiet machine: the page says so.
-NOT_MEASURED = frozenset({"peers_latency", "shuffle", "workers", "nexmark"})
+NOT_MEASURED = frozenset({"peers_latency", "shuffle", "workers", "nexmark", "compression"})
 
 
 def page() -> str:

@@ -26,7 +26,7 @@ from river import linear_model, optim, preprocessing
 
 from benchmarks.command import Found, check, main, scratch
 from benchmarks.differences import largest_difference
-from benchmarks.models import by_hand, encoded, ran, scaled
+from benchmarks.models import by_hand, encoded, ran, scaled, tapes
 from stream_ml.demos import flights, flights_data
 from stream_ml.engines.replay import replay
 from stream_ml.kernels.jit import warm
@@ -154,7 +154,7 @@ def compare(estimator: Any, records: list[Record], task: str) -> Found:
     model = build(estimator, inputs, task, symbols)
     check(holds=all(part.compiled for part in model.parts), what=f"{estimator} is not compiled")
     truth = [y for _, y in records]
-    ours = ran(model, np.ascontiguousarray(np.stack(columns, axis=1)), truth)
+    ours = ran(model, tapes(np.stack(columns, axis=1), truth))
     theirs = by_hand(ordered(copy.deepcopy(estimator)), [x for x, _ in records], truth, task)
     error = np.abs(theirs - np.array(truth, np.float64))
     return {

@@ -144,14 +144,24 @@ def follow(found: Result) -> list[str]:
 
 def models(found: Result) -> list[str]:
     """Compiled parts beside river."""
+    lines = beside_river("estimator", found["cases"])
+    if "watched" in found:
+        lines += ["", "What watches a model, microseconds a value; river's ADWIN is compiled itself:", ""]
+        lines += beside_river("detector or metrics", found["watched"])
+    return lines
+
+
+def beside_river(what: str, cases: Result) -> list[str]:
+    """Tabulate cases with river's side, what is asked for and whether it is reached."""
     return table(
-        ["estimator", "compiled us", "river us", "ratio", "largest difference"],
+        [what, "compiled us", "river us", "ratio", "asked", "", "largest difference"],
         (
             [
                 name.replace("|", "\\|"), spread(one["compiled_us"]), spread(one["river_us"]), one["ratio"],
+                one.get("asked", ""), {True: "reached", False: "missed"}.get(one.get("reached"), ""),
                 f"{one['largest_difference']:.1e}",
             ]
-            for name, one in found["cases"].items()
+            for name, one in cases.items()
         ),
     )  # fmt: skip
 

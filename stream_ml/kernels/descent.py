@@ -1,4 +1,4 @@
-"""Gradient descent, one weight at a time: losses, learning rates, SGD, AdaGrad and Adam as river 0.26 has them."""
+"""Gradient descent as river 0.26 has it: losses, learning rates, SGD, AdaGrad and Adam, a weight at a time or all."""
 
 from __future__ import annotations
 
@@ -62,26 +62,95 @@ def loss_gradient(settings: Floats, y: float, raw: float, weight: float) -> floa
 
 @kernel(inlined=True)
 def step(settings: Floats, rows: Floats, i: int, gradient: float, rate: float) -> None:
-    """Move weight rows[i, 0] against its gradient (with l2): SGD, AdaGrad (g2 in 1), Adam (m in 1, v in 2)."""
-    w = float(rows[i, 0])
+    """Move weight rows[0, i] against its gradient (with l2): SGD, AdaGrad (g2 in row 1), Adam (m in 1, v in 2)."""
+    w = float(rows[0, i])
     g = gradient
     l2 = float(settings[L2])
     if l2 != 0.0:
         g = g + l2 * w
     if settings[OPTIMIZER] == SGD:
-        rows[i, 0] = w - rate * g
+        rows[0, i] = w - rate * g
     elif settings[OPTIMIZER] == ADAGRAD:
-        squares = float(rows[i, 1]) + g * g
-        rows[i, 1] = squares
-        rows[i, 0] = w - rate / sqrt(squares + float(settings[EPS])) * g
+        squares = float(rows[1, i]) + g * g
+        rows[1, i] = squares
+        rows[0, i] = w - rate / sqrt(squares + float(settings[EPS])) * g
     else:
         b1 = float(settings[BETA_1])
         b2 = float(settings[BETA_2])
-        m = b1 * float(rows[i, 1]) + (1.0 - b1) * g
-        u = b2 * float(rows[i, 2]) + (1.0 - b2) * (g * g)
-        rows[i, 1] = m
-        rows[i, 2] = u
-        rows[i, 0] = w - rate * m / (sqrt(u) + float(settings[EPS]))
+        m = b1 * float(rows[1, i]) + (1.0 - b1) * g
+        u = b2 * float(rows[2, i]) + (1.0 - b2) * (g * g)
+        rows[1, i] = m
+        rows[2, i] = u
+        rows[0, i] = w - rate * m / (sqrt(u) + float(settings[EPS]))
+
+
+@kernel(inlined=True)
+def _all_sgd(x: Floats, base: Floats, weights: Floats, slope: float, rate: float, l2: float) -> None:
+    for i in range(x.shape[0]):
+        w = float(weights[i])
+        g = float(x[i]) * slope
+        g = g + l2 * w if l2 != 0.0 else g
+        weights[i] = w - rate * g if base[i] == base[i] else w
+
+
+@kernel(inlined=True)
+def _all_adagrad(
+    x: Floats, base: Floats, weights: Floats, squares: Floats, slope: float, rate: float, l2: float, eps: float
+) -> None:
+    for i in range(x.shape[0]):
+        here = base[i] == base[i]
+        w = float(weights[i])
+        g = float(x[i]) * slope
+        g = g + l2 * w if l2 != 0.0 else g
+        old = float(squares[i])
+        total = old + g * g if here else old
+        squares[i] = total
+        weights[i] = w - rate / sqrt(total + eps) * g if here else w
+
+
+@kernel(inlined=True)
+def _all_moments(
+    x: Floats, base: Floats, weights: Floats, first: Floats, second: Floats, slope: float, l2: float, b1: float,
+    b2: float,
+) -> None:  # fmt: skip
+    """Update Adam's decaying means of every gradient and of its square."""
+    for i in range(x.shape[0]):
+        here = base[i] == base[i]
+        g = float(x[i]) * slope
+        g = g + l2 * float(weights[i]) if l2 != 0.0 else g
+        m = float(first[i])
+        v = float(second[i])
+        first[i] = b1 * m + (1.0 - b1) * g if here else m
+        second[i] = b2 * v + (1.0 - b2) * (g * g) if here else v
+
+
+@kernel(inlined=True)
+def _all_adam(base: Floats, weights: Floats, first: Floats, second: Floats, rate: float, eps: float) -> None:
+    for i in range(base.shape[0]):
+        w = float(weights[i])
+        moved = w - rate * float(first[i]) / (sqrt(float(second[i])) + eps)
+        weights[i] = moved if base[i] == base[i] else w
+
+
+@kernel(inlined=True)
+def step_all(
+    settings: Floats, rows: Floats, first: int, last: int, x: Floats, base: Floats, slope: float, rate: float
+) -> None:
+    """Do what :func:`step` does with columns `first` to `last` of `rows`, but for those whose `base` is NaN.
+
+    The gradient of each is its x times `slope`. Straight loops, in which a compiler can take several at once.
+    """
+    weights = rows[0, first:last]
+    l2 = float(settings[L2])
+    if settings[OPTIMIZER] == SGD:
+        _all_sgd(x, base, weights, slope, rate, l2)
+    elif settings[OPTIMIZER] == ADAGRAD:
+        _all_adagrad(x, base, weights, rows[1, first:last], slope, rate, l2, float(settings[EPS]))
+    else:
+        m = rows[1, first:last]
+        v = rows[2, first:last]
+        _all_moments(x, base, weights, m, v, slope, l2, float(settings[BETA_1]), float(settings[BETA_2]))
+        _all_adam(base, weights, m, v, rate, float(settings[EPS]))
 
 
 @kernel

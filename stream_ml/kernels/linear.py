@@ -3,9 +3,10 @@
 The plan is data. `links` [L, 2] names for each link the register it reads and the input column whose absence makes it
 absent; registers 0 .. f-1 are the inputs, register f + i is what link i wrote. `steps` [S, 4] are (operation, first
 link, one past the last link, flag) in river's order of learning, then the terms of the sum in the order of its dict.
-`values` [L, 4] is the state of a link: (count, mean, variance, its square root) or (min, max) of a scaler, (weight,
-g2 | m, v) of a term. A category is a slot: `keys` [capacity, 3] (link, category, mark), `slots` [capacity, 3] like a
-term's state, found by `table`; slots are numbered in the order in which the categories were first learned.
+`values` [4, L] is the state of a link: (count, mean, variance, its square root) or (min, max) of a scaler, (weight,
+g2 | m, v) of a term. A category is a slot: `keys` [capacity, 2] (link, category), `slots` [5, capacity] like a term's
+state and two rows of work, found by `table`; slots are numbered in the order in which the categories were first
+learned.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stream_ml.kernels.arrays import Floats, Ints
 from stream_ml.kernels.descent import (
     ADAM,
     BIAS_KIND,
@@ -24,85 +25,71 @@ from stream_ml.kernels.descent import (
     LOG,
     LOSS,
     OPTIMIZER,
-    SGD,
     loss_gradient,
     rate_at,
     step,
+    step_all,
     weight_rate,
 )
 from stream_ml.kernels.jit import kernel
-from stream_ml.kernels.math import NAN, sigmoid, sqrt
+from stream_ml.kernels.math import NAN, sigmoid
+from stream_ml.kernels.scalers import scale
 from stream_ml.kernels.table import find
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-#: Operations. The first five learn and transform, the last two are terms of the sum.
-REQUIRE, STANDARD, CENTER, MIN_MAX, ENCODE, NUMBERS, CATEGORIES = range(7)
+#: Operations beside those of scalers. All but the last two learn and transform; those are terms of the sum.
+REQUIRE = 0
+ENCODE, NUMBERS, CATEGORIES = range(4, 7)
 #: Places in `head` and in `counts`.
 INTERCEPT = 0
 SLOTS, STEPS_TAKEN = range(2)
+#: Place of the gradient in `slots`: 0 but for the categories of the row that is being learned.
+PULL = 3
+#: Place of what is NaN for the categories of other encoders than the one that is being learned.
+OURS = 4
+#: Rows of `slots`.
+ROWS = 5
 
 
 @kernel(inlined=True)
-def _is_dense(x: Floats, row: int) -> bool:
-    for column in range(x.shape[1]):
-        if x[row, column] != x[row, column]:
-            return False
-    return True
+def _take_row(x: Floats, v: Floats) -> bool:
+    """Copy a row into the first registers; say whether nothing is missing in it."""
+    dense = True
+    for column in range(x.shape[0]):
+        value = float(x[column])
+        v[column] = value
+        if value != value:
+            dense = False
+    return dense
+
+
+@kernel
+def _first_registers(steps: Ints, links: Ints, registers: Ints) -> None:
+    """Write for each step the registers [S, 2] with which its links begin if they read one after the other, else -1."""
+    for s in range(steps.shape[0]):
+        first = steps[s, 1]
+        for side in range(2):
+            registers[s, side] = links[first, side] if first < steps[s, 2] else 0
+            for i in range(first, steps[s, 2]):
+                if links[i, side] != links[first, side] + (i - first):
+                    registers[s, side] = -1
+
+
+@kernel(inlined=True)
+def _read(steps: Ints, links: Ints, s: int, side: int, v: Floats, registers: Ints) -> int:
+    """Return the register from which on what a step's links read stands side by side: where it is, or copied."""
+    register = registers[s, side]
+    if register >= 0:
+        return register  # type: ignore[no-any-return]
+    copies: int = v.shape[0] - (side + 1) * links.shape[0]
+    for i in range(steps[s, 1], steps[s, 2]):
+        v[copies + i] = v[links[i, side]]
+    return copies + int(steps[s, 1])
 
 
 @kernel(inlined=True)
 def category_word(links: Ints, link: int, category: int) -> int:
     """Return the key of (link, category): category * L + link, without overflow for L < 1024, |category| <= 2**53."""
     return int(category * links.shape[0] + link)
-
-
-@kernel(inlined=True)
-def _standard(value: float, mean: float, deviation: float) -> float:
-    """Return (x - mean) / deviation, 0 where nothing varied."""
-    return (value - mean) / deviation if deviation != 0.0 else 0.0
-
-
-@kernel(inlined=True)
-def _min_max(value: float, low: float, high: float) -> float:
-    """Return (x - min) / (max - min), 0 where they are equal, NaN before the first value (as river)."""
-    if high < low:
-        return NAN
-    width = high - low
-    if width == 0.0:
-        return 0.0
-    return (value - low) / width
-
-
-@kernel(inlined=True)
-def _learn_scaler(operation: int, values: Floats, i: int, value: float) -> None:
-    """Welford's update of (count, mean, variance): mean += d / n; var += (d (x - mean) - var) / n; or of (min, max)."""
-    if operation == MIN_MAX:
-        if value < values[i, 0]:
-            values[i, 0] = value
-        if value > values[i, 1]:
-            values[i, 1] = value
-        return
-    count = float(values[i, 0]) + 1.0
-    old = float(values[i, 1])
-    mean = old + (value - old) / count
-    values[i, 0] = count
-    values[i, 1] = mean
-    if operation == STANDARD:
-        variance = float(values[i, 2])
-        variance = variance + ((value - old) * (value - mean) - variance) / count
-        values[i, 2] = variance
-        values[i, 3] = sqrt(variance)
-
-
-@kernel(inlined=True)
-def _scaled(operation: int, values: Floats, i: int, value: float) -> float:
-    if operation == STANDARD:
-        return _standard(value, float(values[i, 1]), float(values[i, 3]))
-    if operation == CENTER:
-        return value - float(values[i, 1])
-    return _min_max(value, float(values[i, 0]), float(values[i, 1]))
 
 
 @kernel
@@ -119,45 +106,8 @@ def new_slot(links: Ints, state: Any, link: int, category: int) -> int:
     table[-1 - at, 1] = slot + 1
     keys[slot, 0] = link
     keys[slot, 1] = category
-    keys[slot, 2] = 0
-    slots[slot, 0] = 0.0
-    slots[slot, 1] = 0.0
-    slots[slot, 2] = 0.0
+    slots[:, slot] = 0.0
     return slot  # type: ignore[no-any-return]
-
-
-@kernel(inlined=True)
-def _scale(
-    operation: int, links: Ints, values: Floats, first: int, last: int, learn: bool, inputs: int, v: Floats
-) -> None:
-    """Run one scaler over a row in which nothing is missing."""
-    if operation == STANDARD and learn:
-        for i in range(first, last):
-            value = float(v[links[i, 0]])
-            _learn_scaler(STANDARD, values, i, value)
-            v[inputs + i] = _standard(value, float(values[i, 1]), float(values[i, 3]))
-    elif operation == STANDARD:
-        for i in range(first, last):
-            v[inputs + i] = _standard(float(v[links[i, 0]]), float(values[i, 1]), float(values[i, 3]))
-    else:
-        for i in range(first, last):
-            value = float(v[links[i, 0]])
-            if learn:
-                _learn_scaler(operation, values, i, value)
-            v[inputs + i] = _scaled(operation, values, i, value)
-
-
-@kernel(inlined=True)
-def _scale_present(
-    operation: int, links: Ints, values: Floats, first: int, last: int, learn: bool, inputs: int, v: Floats
-) -> None:
-    """Run one scaler over the features that a row has."""
-    for i in range(first, last):
-        value = float(v[links[i, 0]])
-        if v[links[i, 1]] == v[links[i, 1]]:
-            if learn:
-                _learn_scaler(operation, values, i, value)
-            v[inputs + i] = _scaled(operation, values, i, value)
 
 
 @kernel(inlined=True)
@@ -169,7 +119,7 @@ def _missing(links: Ints, first: int, last: int, v: Floats) -> int:
     return 0
 
 
-@kernel
+@kernel(inlined=True)
 def _encode(links: Ints, state: Any, first: int, last: int, learn: bool, v: Floats, hits: Ints) -> None:
     """Find the slots of a row's categories; make those of new ones where the row is learned."""
     _values, _head, _counts, _slots, _keys, table = state
@@ -186,30 +136,38 @@ def _encode(links: Ints, state: Any, first: int, last: int, learn: bool, v: Floa
 
 
 @kernel(inlined=True)
-def _forward(
-    steps: Ints, links: Ints, values: Floats, state: Any, learn: bool, dense: bool, v: Floats, hits: Ints
-) -> int:
+def _forward(plan: Any, state: Any, learn: bool, dense: bool, work: Any) -> int:
     """Run scalers and encoders over the row in `v`; 1 + the column that a Select misses, or 0."""
-    inputs = v.shape[0] - links.shape[0]
+    steps, links, _settings = plan
+    values, _head, _counts, _slots, _keys, _table = state
+    v, hits, registers = work
+    inputs = v.shape[0] - 3 * links.shape[0]
     for s in range(steps.shape[0]):
         operation = steps[s, 0]
+        first = steps[s, 1]
+        last = steps[s, 2]
         if operation >= NUMBERS:
             break
         if operation == REQUIRE:
             if not dense:
-                missing = _missing(links, steps[s, 1], steps[s, 2], v)
+                missing = _missing(links, first, last, v)
                 if missing != 0:
                     return missing
         elif operation == ENCODE:
-            _encode(links, state, steps[s, 1], steps[s, 2], learn, v, hits)
-        elif dense:
-            _scale(operation, links, values, steps[s, 1], steps[s, 2], learn, inputs, v)
+            _encode(links, state, first, last, learn, v, hits)
         else:
-            _scale_present(operation, links, values, steps[s, 1], steps[s, 2], learn, inputs, v)
+            at = _read(steps, links, s, 0, v, registers)
+            base = _read(steps, links, s, 1, v, registers)
+            x = v[at : at + last - first]
+            z = v[inputs + first : inputs + last]
+            if base == at:  # said once more, so that the compiler knows that it is one array
+                scale(operation, values, first, last, learn, x, x, z)
+            else:
+                scale(operation, values, first, last, learn, x, v[base : base + last - first], z)
     return 0
 
 
-@kernel
+@kernel(inlined=True)
 def _sort(hits: Ints, first: int, last: int) -> None:
     """Sort hits[first:last] in place: few values, mostly sorted."""
     for i in range(first + 1, last):
@@ -222,63 +180,115 @@ def _sort(hits: Ints, first: int, last: int) -> None:
 
 
 @kernel(inlined=True)
-def _dot(steps: Ints, links: Ints, values: Floats, slots: Floats, dense: bool, v: Floats, hits: Ints) -> float:
+def _add_products(total: float, x: Floats, base: Floats, weights: Floats) -> float:
+    """Return total + the sum of weight * x of what the row has, added up in order."""
+    for i in range(x.shape[0]):
+        if base[i] == base[i]:
+            total += float(weights[i]) * float(x[i])
+    return total
+
+
+@kernel(inlined=True)
+def _dot(plan: Any, state: Any, work: Any) -> float:
     """Return the weighted sum of the row's terms in the order of river's dict."""
+    steps, links, _settings = plan
+    values, _head, _counts, slots, _keys, _table = state
+    v, hits, registers = work
     total = 0.0
     for s in range(steps.shape[0]):
         operation = steps[s, 0]
         first = steps[s, 1]
         last = steps[s, 2]
         if operation == NUMBERS:
-            if dense:
-                for i in range(first, last):
-                    total += float(values[i, 0]) * float(v[links[i, 0]])
-            else:
-                for i in range(first, last):
-                    if v[links[i, 1]] == v[links[i, 1]]:
-                        total += float(values[i, 0]) * float(v[links[i, 0]])
+            at = _read(steps, links, s, 0, v, registers)
+            base = _read(steps, links, s, 1, v, registers)
+            x = v[at : at + last - first]
+            total = _add_products(total, x, v[base : base + last - first], values[0, first:last])
         elif operation == CATEGORIES:
             if steps[s, 3] == 0:
                 _sort(hits, first, last)
             for i in range(first, last):
                 if hits[i] >= 0:
-                    total += float(slots[hits[i], 0])
+                    total += float(slots[0, hits[i]])
     return total
 
 
 @kernel(inlined=True)
-def _step_numbers(
-    settings: Floats, links: Ints, values: Floats, first: int, last: int, v: Floats, slope: float, rate: float
-) -> None:
-    """Step the weight of every number that the row has; its gradient is its value times `slope`."""
-    if settings[OPTIMIZER] == SGD and settings[L2] == 0.0:
-        for i in range(first, last):
-            if v[links[i, 1]] == v[links[i, 1]]:
-                values[i, 0] = float(values[i, 0]) - rate * (float(v[links[i, 0]]) * slope)
-    else:
-        for i in range(first, last):
-            if v[links[i, 1]] == v[links[i, 1]]:
-                step(settings, values, i, float(v[links[i, 0]]) * slope, rate)
-
-
-@kernel
 def _step_categories(plan: Any, state: Any, s: int, hits: Ints, slope: float, rate: float) -> None:
     """Step the row's categories, whose value is 1, and every other one learned where zeros are explicit."""
     steps, _links, settings = plan
     _values, _head, counts, slots, keys, _table = state
     first = steps[s, 1]
     last = steps[s, 2]
+    if steps[s, 3] != 0 or (settings[OPTIMIZER] != ADAM and settings[L2] == 0.0):
+        for i in range(first, last):
+            if hits[i] >= 0:
+                step(settings, slots, hits[i], slope, rate)
+        return
+    n = counts[SLOTS]
+    for slot in range(n):
+        slots[OURS, slot] = 0.0 if first <= keys[slot, 0] < last else NAN
     for i in range(first, last):
         if hits[i] >= 0:
-            step(settings, slots, hits[i], slope, rate)
-            keys[hits[i], 2] = 1
-    if steps[s, 3] == 0 and (settings[OPTIMIZER] == ADAM or settings[L2] != 0.0):
-        for slot in range(counts[SLOTS]):
-            if first <= keys[slot, 0] < last and keys[slot, 2] == 0:
-                step(settings, slots, slot, 0.0, rate)
+            slots[PULL, hits[i]] = slope
+    step_all(settings, slots, 0, n, slots[PULL, :n], slots[OURS, :n], 1.0, rate)
     for i in range(first, last):
         if hits[i] >= 0:
-            keys[hits[i], 2] = 0
+            slots[PULL, hits[i]] = 0.0
+
+
+@kernel(inlined=True)
+def _learn(plan: Any, state: Any, work: Any, slope: float) -> None:
+    """Take one step down the gradient of a row whose loss has this slope."""
+    steps, links, settings = plan
+    values, head, counts, _slots, _keys, _table = state
+    v, hits, registers = work
+    t = int(counts[STEPS_TAKEN])
+    bias = rate_at(float(settings[BIAS_RATE]), settings[BIAS_KIND], float(settings[BIAS_POWER]), t)
+    head[INTERCEPT] = float(head[INTERCEPT]) - bias * slope
+    rate = weight_rate(settings, t)
+    for s in range(steps.shape[0]):
+        first = steps[s, 1]
+        last = steps[s, 2]
+        if steps[s, 0] == NUMBERS:
+            at = _read(steps, links, s, 0, v, registers)
+            base = _read(steps, links, s, 1, v, registers)
+            x = v[at : at + last - first]
+            step_all(settings, values, first, last, x, v[base : base + last - first], slope, rate)
+        elif steps[s, 0] == CATEGORIES:
+            _step_categories(plan, state, s, hits, slope, rate)
+    counts[STEPS_TAKEN] = t + 1
+
+
+@kernel
+def _run(tape: Any, plan: Any, state: Any, out: Any, work: Any, start: int) -> int:
+    learn, rows, x, y, weight = tape
+    steps, _links, settings = plan
+    _values, head, counts, slots, _keys, table = state
+    score, status = out
+    v = work[0]
+    encoded = 0
+    for s in range(steps.shape[0]):
+        if steps[s, 0] == ENCODE:
+            encoded += steps[s, 2] - steps[s, 1]
+    taken = -1
+    dense = False
+    for i in range(start, learn.shape[0]):
+        learning = learn[i] == 1
+        if learning and (counts[SLOTS] + encoded > slots.shape[1] or 2 * (counts[SLOTS] + encoded) > table.shape[0]):
+            return i
+        if rows[i] != taken:
+            taken = rows[i]
+            dense = _take_row(x[taken], v)
+        status[i] = _forward(plan, state, learning, dense, work)
+        if status[i] != 0:
+            continue
+        raw = _dot(plan, state, work) + float(head[INTERCEPT])
+        if learning:
+            _learn(plan, state, work, loss_gradient(settings, float(y[i]), raw, float(weight[i])))
+        else:
+            score[i] = sigmoid(raw) if settings[LOSS] == LOG else raw
+    return int(learn.shape[0])
 
 
 @kernel(
@@ -307,44 +317,12 @@ def run(tape: Any, plan: Any, state: Any, out: Any, start: int) -> int:
     int
         The operation that found no room for new categories (nothing of it is done), or the length of the tape.
     """
-    learn, rows, x, y, weight = tape
-    steps, links, settings = plan
-    values, head, counts, slots, _keys, table = state
-    score, status = out
-    inputs = x.shape[1]
-    v = np.empty(inputs + links.shape[0])
+    steps, links, _settings = plan
+    v = np.empty(tape[2].shape[1] + 3 * links.shape[0])
     hits = np.empty(links.shape[0], dtype=np.int64)
-    encoded = 0
-    for s in range(steps.shape[0]):
-        if steps[s, 0] == ENCODE:
-            encoded += steps[s, 2] - steps[s, 1]
-    for i in range(start, learn.shape[0]):
-        row = rows[i]
-        learning = learn[i] == 1
-        if learning and (counts[SLOTS] + encoded > slots.shape[0] or 2 * (counts[SLOTS] + encoded) > table.shape[0]):
-            return i
-        for column in range(inputs):
-            v[column] = x[row, column]
-        dense = _is_dense(x, row)
-        status[i] = _forward(steps, links, values, state, learning, dense, v, hits)
-        if status[i] != 0:
-            continue
-        raw = _dot(steps, links, values, slots, dense, v, hits) + float(head[INTERCEPT])
-        if not learning:
-            score[i] = sigmoid(raw) if settings[LOSS] == LOG else raw
-            continue
-        slope = loss_gradient(settings, float(y[i]), raw, float(weight[i]))
-        t = int(counts[STEPS_TAKEN])
-        bias = rate_at(float(settings[BIAS_RATE]), settings[BIAS_KIND], float(settings[BIAS_POWER]), t)
-        head[INTERCEPT] = float(head[INTERCEPT]) - bias * slope
-        rate = weight_rate(settings, t)
-        for s in range(steps.shape[0]):
-            if steps[s, 0] == NUMBERS:
-                _step_numbers(settings, links, values, steps[s, 1], steps[s, 2], v, slope, rate)
-            elif steps[s, 0] == CATEGORIES:
-                _step_categories(plan, state, s, hits, slope, rate)
-        counts[STEPS_TAKEN] = t + 1
-    return int(learn.shape[0])
+    registers = np.empty((steps.shape[0], 2), dtype=np.int64)
+    _first_registers(steps, links, registers)
+    return _run(tape, plan, state, out, (v, hits, registers), start)
 
 
 @kernel(

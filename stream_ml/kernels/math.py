@@ -95,18 +95,13 @@ def exp(x: float) -> float:
     size = abs(x)
     if size < 3.725290298461914e-09:
         return 1.0 + x
-    k = 0
-    hi = x
-    lo = 0.0
-    if size > HALF_LN2:
-        k = int(INV_LN2 * x + 0.5) if x > 0.0 else int(INV_LN2 * x - 0.5)
-        hi = x - k * LN2_HI
-        lo = k * LN2_LO
-        x = hi - lo
+    half = 0.5 if x > 0.0 else -0.5
+    k = int(INV_LN2 * x + half) if size > HALF_LN2 else 0
+    hi = x - k * LN2_HI
+    lo = k * LN2_LO
+    x = hi - lo
     t = x * x
     c = x - t * (P1 + t * (P2 + t * (P3 + t * (P4 + t * P5))))
-    if k == 0:
-        return 1.0 - ((x * c) / (c - 2.0) - x)
     y = 1.0 - ((lo - (x * c) / (2.0 - c)) - hi)
     if k > 1023:
         return y * 2.0 * power_of_two(k - 1)

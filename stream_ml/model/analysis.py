@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import compose, linear_model, optim, preprocessing
 
-from stream_ml.kernels import descent, linear
+from stream_ml.kernels import descent, linear, scalers
 from stream_ml.model.spec import BINARY, PYTHON_TYPES, REGRESSION, Input, Part
 
 #: Links that can be told apart by one 64-bit word together with a whole number up to 2**53.
@@ -242,9 +242,9 @@ class Analysis:
                 raise NotCompiledError(step, f"it scales {name!r}, which is a text")
             link = self._link(step, name, column)
             scaled[name] = Column(len(self._inputs) + link, column.base, "float")
-        operation = linear.MIN_MAX
+        operation = scalers.MIN_MAX
         if type(step) is preprocessing.StandardScaler:
-            operation = linear.STANDARD if step.with_std else linear.CENTER
+            operation = scalers.STANDARD if step.with_std else scalers.CENTER
         self._plan.steps.append((operation, first, len(self._plan.links), 0))
         return scaled
 

@@ -88,7 +88,7 @@ class LinearModel:
             "kind": KIND,
             "format": FORMAT,
             "plan": list(self._signature),
-            "values": values.copy(),
+            "values": values.T.copy(),
             "intercept": float(head[linear.INTERCEPT]),
             "taken": int(counts[linear.STEPS_TAKEN]),
             "links": of.copy(),
@@ -96,7 +96,7 @@ class LinearModel:
                 next(known) if is_text else _word(self._kind(int(link)), int(category))
                 for link, category, is_text in zip(of, categories, text, strict=True)
             ],
-            "rows": slots[: counts[linear.SLOTS]].copy(),
+            "rows": slots[:TERM, : counts[linear.SLOTS]].T.copy(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -130,17 +130,17 @@ class LinearModel:
     def serving(self) -> dict[str, NDArray[Any]]:
         """Return scalers, weights and the names of the categories as arrays; what only lessons need is left out."""
         values, head, _, _, _, _ = self._state
-        of, categories, rows = self._slots()
+        of, categories, weights = self._slots()
         raw, ends = self._say()
         return {
             "plan": self._named_plan(),
-            "values": values.copy(),
+            "values": values.T.copy(),
             "intercept": head.copy(),
             "links": of.astype(np.int16),
             "numbers": np.where(self._text_slots(of), 0, categories),
             "texts": raw,
             "ends": ends,
-            "weights": rows[:, 0].copy(),
+            "weights": weights.copy(),
         }
 
     def serve(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -159,9 +159,9 @@ class LinearModel:
             self._put(nothing)
         self._append(arrays)
         values, head, _, slots, _, _ = self._state
-        values[:] = arrays["values"]
+        values[:] = arrays["values"].T
         head[:] = arrays["intercept"]
-        slots[: arrays["weights"].size, 0] = arrays["weights"]
+        slots[0, : arrays["weights"].size] = arrays["weights"]
 
     def _named_plan(self) -> NDArray[np.uint8]:
         return np.frombuffer("\n".join(self._signature).encode(), np.uint8)
@@ -199,7 +199,7 @@ class LinearModel:
         of = arrays["links"][have:].astype(np.int64)
         if not of.size:
             return
-        while len(self._state[3]) < arrays["links"].size + self._encoded:
+        while len(self._state[4]) < arrays["links"].size + self._encoded:
             self._grow()
         categories = arrays["numbers"][have:].astype(np.int64)
         known = self._said[1].size
@@ -223,7 +223,7 @@ class LinearModel:
     def _slots(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         _, _, counts, slots, keys, _ = self._state
         n = int(counts[linear.SLOTS])
-        return keys[:n, 0], keys[:n, 1], slots[:n]
+        return keys[:n, 0], keys[:n, 1], slots[0, :n]
 
     def _put(self, state: Learned) -> None:
         """Make the arrays from named state; categories get this engine's symbol codes."""
@@ -239,25 +239,25 @@ class LinearModel:
         pairs = zip(state.categories, state.links, is_text, strict=True)
         categories = [int(next(coded)) if known else _number(self._kind(link), text) for text, link, known in pairs]
         self._state = (
-            np.ascontiguousarray(state.values),
+            np.ascontiguousarray(state.values.T),
             np.array([state.intercept]),
             np.array([0, state.taken], dtype=np.int64),
-            np.zeros((capacity, TERM)),
-            np.zeros((capacity, 3), dtype=np.int64),
+            np.zeros((linear.ROWS, capacity)),
+            np.zeros((capacity, 2), dtype=np.int64),
             np.zeros((4 * capacity, 2), dtype=np.int64),
         )
         linear.insert(self._links, self._state, of, np.array(categories, dtype=np.int64))
-        self._state[3][:n] = state.rows
+        self._state[3][:TERM, :n] = state.rows.T
 
     def _grow(self) -> None:
         """Double the room for categories."""
         values, head, counts, slots, keys, table = self._state
-        capacity = 2 * len(slots)
+        capacity = 2 * len(keys)
         while capacity < int(counts[linear.SLOTS]) + self._encoded:
             capacity *= 2
-        wider = np.zeros((capacity, TERM))
-        wider[: len(slots)] = slots
-        named = np.zeros((capacity, 3), dtype=np.int64)
+        wider = np.zeros((linear.ROWS, capacity))
+        wider[:, : len(keys)] = slots
+        named = np.zeros((capacity, 2), dtype=np.int64)
         named[: len(keys)] = keys
         found = np.zeros((4 * capacity, 2), dtype=np.int64)
         refill(table, found)

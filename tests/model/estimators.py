@@ -116,3 +116,38 @@ def stream(seed: int, n: int, *, weighted: bool = False, truth: str = "binary") 
             y = bool(signal > 0.5) if truth == "binary" else float(signal)
             ops.append(Op(known, y, float(rng.choice([0.1, 1.0, 20.0])) if weighted else 1.0))
     return ops
+
+
+#: Enough numbers for the kernels to take several at once, and some left over.
+WIDE = tuple(Input(f"n{i:02d}", "float") for i in range(43))
+
+
+def wide() -> dict[str, Any]:
+    """Return classifiers of many numbers: each scaler, two in a row, numbers left out in between, each optimizer."""
+    logistic, scaler = linear_model.LogisticRegression, preprocessing.StandardScaler
+    found: dict[str, Any] = {
+        f"{name}-l2={l2}": scaler() | logistic(optimizer=made(), l2=l2)
+        for name, made in OPTIMIZERS.items()
+        for l2 in (0.0, 0.01)
+    }
+    found["min-max"] = preprocessing.MinMaxScaler() | logistic()
+    found["centred"] = scaler(with_std=False) | logistic(optim.SGD(0.001))
+    found["scaled-twice"] = scaler() | preprocessing.MinMaxScaler() | logistic()
+    found["squeezed-then-scaled"] = preprocessing.MinMaxScaler() | scaler() | logistic()
+    found["some-left-out"] = compose.Discard("n03", "n17", "n18") | scaler() | logistic(optim.Adam(0.01))
+    found["some-left-out-later"] = scaler() | compose.Discard("n00", "n30") | logistic()
+    return found
+
+
+def wide_stream(seed: int, n: int) -> list[Op]:
+    """Return predictions and lessons over rows of many numbers: some complete, some not, one number comes late."""
+    rng = np.random.default_rng(seed)
+    ops = []
+    for i in range(n):
+        values = rng.normal(3.0, 2.0, len(WIDE)).tolist()
+        kept = rng.random(len(WIDE)) < (1.0 if i % 3 else 0.8)
+        kept[40] = False
+        kept |= i > n // 2
+        x = {one.name: value for one, value, there in zip(WIDE, values, kept.tolist(), strict=True) if there}
+        ops += [Op(x), Op(x, bool(values[0] - values[1] + rng.normal() > 0.0))]
+    return ops

@@ -13,7 +13,7 @@ from stream_ml.model.build import build
 from stream_ml.model.fallback import OrderedSelect
 from stream_ml.model.graph import objects
 from stream_ml.model.spec import Input
-from tests.model.estimators import INPUTS, classifiers, mixed, regressors, stream
+from tests.model.estimators import INPUTS, WIDE, classifiers, mixed, regressors, stream, wide, wide_stream
 from tests.model.tapes import Op, Symbols, by_hand, difference, pairs, tape
 from tests.scale import slow
 
@@ -43,6 +43,11 @@ def test_classifier_gives_rivers_probabilities(name: str, weighted: bool) -> Non
 @pytest.mark.parametrize("name", REGRESSORS)
 def test_regressor_gives_rivers_values(name: str) -> None:
     compare(REGRESSORS[name], stream(5, 600, truth="regression"), INPUTS, "regression")
+
+
+@pytest.mark.parametrize("name", wide())
+def test_wide_rows_give_rivers_probabilities(name: str) -> None:
+    compare(wide()[name], wide_stream(2, 300), WIDE, "binary")
 
 
 def kinds(x: dict[str, Any]) -> tuple[Input, ...]:

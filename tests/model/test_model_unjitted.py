@@ -11,15 +11,18 @@ import pytest
 PROGRAM = """
 import hashlib
 from stream_ml.model.build import build
-from tests.model.estimators import INPUTS, classifiers, regressors, stream
+from tests.model.estimators import INPUTS, WIDE, classifiers, regressors, stream, wide, wide_stream
 from tests.model.tapes import Symbols, tape
 seen = hashlib.sha256()
-for task, estimators in (("binary", classifiers()), ("regression", regressors())):
+for task, inputs, estimators in (
+    ("binary", INPUTS, classifiers()), ("regression", INPUTS, regressors()), ("binary", WIDE, wide())
+):
     for name, estimator in estimators.items():
         symbols = Symbols()
-        model = build(estimator, INPUTS, task, symbols)
+        model = build(estimator, inputs, task, symbols)
         assert model.parts[0].compiled
-        seen.update(model.run(tape(stream(3, 60, weighted=True, truth=task), INPUTS, symbols)).score.tobytes())
+        ops = wide_stream(4, 20) if inputs is WIDE else stream(3, 60, weighted=True, truth=task)
+        seen.update(model.run(tape(ops, inputs, symbols)).score.tobytes())
         state = model.save()
         seen.update(state["values"].tobytes() + state["rows"].tobytes() + repr(state["intercept"]).encode())
 print(seen.hexdigest())

@@ -106,10 +106,16 @@ async def measured(servers: str, folder: Path, keys: int, seconds: float, budget
         "p99_ratio_reached": ratio <= LIMIT_RATIO,
         "session_timeout_s": settings.session_timeout_ms / 1000,
         "start_to_first_answer_s": round(served, 2),
+        "acquire_to_ready_s": ready_s(told),
         "told": told,
-        "limit_s": LIMIT_S + FED_AGAIN_S,
-        "reached": served <= LIMIT_S + FED_AGAIN_S,
+        "limit_s": LIMIT_S,
+        "reached": ready_s(told) <= LIMIT_S,
     }
+
+
+def ready_s(told: str) -> float:
+    """Return the seconds from acquire to ready, with which a worker ends the line on what it recovered from."""
+    return float(told.rpartition(", ")[2].removesuffix(" s"))
 
 
 async def append(log: KafkaLog, values: list[bytes]) -> None:
@@ -159,8 +165,9 @@ async def open_loop(log: KafkaLog, keys: int, seconds: float) -> Any:
 class Reader:
     """Notes when each prediction was seen, in their order."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: str, topic: str = PREDICTIONS) -> None:
         settings = read_kafka_settings()
+        self._partition = TopicPartition(topic, 0)
         self._consumer = AIOKafkaConsumer(
             **settings.client(servers), group_id=None, enable_auto_commit=False, isolation_level="read_committed",
             auto_offset_reset="earliest", max_partition_fetch_bytes=4 << 20,
@@ -168,10 +175,12 @@ class Reader:
         self._task: asyncio.Task[None] | None = None
         self.at: list[float] = []
 
-    async def start(self) -> None:
-        """Follow."""
+    async def start(self, *, at_end: bool = False) -> None:
+        """Follow, from the first on or from those that come."""
         await self._consumer.start()
-        self._consumer.assign([TopicPartition(PREDICTIONS, 0)])
+        self._consumer.assign([self._partition])
+        if at_end:
+            await self._consumer.seek_to_end(self._partition)
         self._task = asyncio.create_task(self._follow())
 
     async def close(self) -> None:

@@ -115,9 +115,10 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
     json: Json = False,
 ) -> None:
     """Run a pipeline on a log: predict, learn, follow; SIGTERM and Ctrl-C stop it cleanly."""
-    from stream_ml.cli.early import stoppable
+    from stream_ml.cli.early import stoppable, uncollected
 
     stoppable()
+    uncollected()
     from stream_ml.cli.run import RunCommand
     from stream_ml.cli.run import run as command
 

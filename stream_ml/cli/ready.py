@@ -21,6 +21,6 @@ def settle() -> None:
     """
     with progress_bar("prepare kernels (once)") as bar:
         warm(bar.update)
-    gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, 20, 50)
+    gc.enable()

@@ -253,29 +253,13 @@ class Keyed:
         """Lay packed rows down, in place of what these keys held."""
         n = words.shape[0]
         flat = np.ascontiguousarray(words + 0.0).view(np.int64).reshape(-1)
-        rows = np.zeros(n, np.int64)
-        keys.locate(flat, self.width, self._slots, self._stored, rows)
-        old = rows[rows >= 0]
-        keys.clear_rows(old, self._heads, self.stride, self._slab, self._alloc, self._layout)
-        fresh = np.flatnonzero(rows < 0)
-        if fresh.size:
-            first = int(self._counts[0])
-            self._grow(first + int(fresh.size))
-            rows[fresh] = first + np.arange(fresh.size)
-            some = np.ascontiguousarray(flat.reshape(n, self.width)[fresh]).reshape(-1)
-            keys.settle(
-                some, self.width, first, self._slots, self._stored, self._used, self._heads, self.template
-            )
-            self._counts[0] += fresh.size
-            self._counts[2] += fresh.size
-        heads = self._heads[: self.stride * int(self._counts[0])].reshape(-1, self.stride)
-        heads[rows] = self.template
-        heads[rows, : self.fixed] = fixed
+        self._grow(int(self._counts[0]) + n)
         done, place = 0, np.zeros(1, np.int64)
         while done < n:
-            done = keys.unpack_rows(
-                rows, self._heads, self.stride, self._slab, self._alloc, self._layout, packed, done, place
-            )
+            done = keys.lay(
+                flat, self.width, self._slots, self._stored, self._used, self._counts, self._heads, self.template,
+                np.ascontiguousarray(fixed), self._slab, self._alloc, self._layout, packed, done, place,
+            )  # fmt: skip
             if done < n:
                 self._slab = grown(self._slab, int(self._alloc[0] + 4 * self._alloc[62] + packed.size))
 

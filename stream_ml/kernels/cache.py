@@ -19,6 +19,7 @@ from typing import Any
 
 import numba
 from numba.core import caching, config
+from numba.core.runtime.nrt import rtsys
 
 CONFIG: Any = config  # numba names its switches as it reads them
 FOLDER = Path(__file__).resolve().parent
@@ -96,6 +97,20 @@ class Locator(caching._CacheLocator):  # noqa: SLF001  (numba's documented exten
     def from_function(cls, py_func: Any, py_file: str) -> Locator | None:
         """Return a locator for kernels of this package, None for anyone else's functions."""
         return cls(py_func, py_file) if Path(py_file).resolve().parent == FOLDER else None
+
+
+class Kept(caching.FunctionCache):
+    """numba's cache of one kernel, read without the hundreds of functions that only a compiler needs to know.
+
+    numba loads those whenever it looks into a cache, which takes longer than all kernels do; where a kernel is not in
+    the cache the compiler loads them itself.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled kernel, None where it is not in the cache."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
 
 
 def install() -> Path:

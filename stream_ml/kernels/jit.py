@@ -61,7 +61,8 @@ def kernel(
         return function
     counted: Any = {"_nrt": allocates}  # no option that numba's types know
     with cache.locating():
-        made = numba.njit(cache=True, error_model="numpy", forceinline=inlined, **counted)(function)
+        made = numba.njit(error_model="numpy", forceinline=inlined, **counted)(function)
+        made._cache = cache.Kept(function)  # type: ignore[no-untyped-call]  # noqa: SLF001  (as numba's cache=True does)
     if signature is not None:
         REGISTRY.append((cast("_Dispatcher", made), signature))
     return made

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from stream_ml.kernels.arrays import Bytes, Floats, Ints
-from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
+from stream_ml.kernels.blocks import SMALLEST, drop_first, length_of, pack, start_of, take
 from stream_ml.kernels.jit import kernel
+from stream_ml.kernels.memory import prefetch
 from stream_ml.kernels.table import find_words, hash_words, remove_words
 from stream_ml.kernels.windows import FRONT, NONE
 
@@ -17,6 +18,8 @@ from stream_ml.kernels.windows import FRONT, NONE
 AT, EVENTS, FIELDS = 0, 1, 2
 #: Marks of a row, as bits: changed since the last snapshot began; still to be copied by the one under way.
 CLEAN, CHANGED, DUE = 0, 1, 2
+#: Keys whose place in the table is fetched before it is their turn.
+AHEAD = 8
 
 
 @kernel(inlined=True)
@@ -182,52 +185,7 @@ def pack_rows(rows: Ints, heads: Floats, stride: int, slab: Floats, layout: Ints
             out[place] = np.float64(n)
 
 
-@kernel(signature="i8(i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], f8[::1], i8, i8[::1])")
-def unpack_rows(
-    rows: Ints,
-    heads: Floats,
-    stride: int,
-    slab: Floats,
-    alloc: Ints,
-    layout: Ints,
-    packed: Floats,
-    begin: int,
-    place: Ints,
-) -> int:
-    """Lay packed windows down into fresh rows; place[0] is where row `begin` starts in `packed` and is moved on.
-
-    Returns the first row not done, because the slab ran out of room.
-    """
-    at = place[0]
-    for i in range(begin, rows.shape[0]):
-        if alloc[0] + alloc[62] > slab.shape[0]:
-            place[0] = at
-            return i
-        for w in range(layout.shape[0]):
-            base = rows[i] * stride + layout[w, AT]
-            events = layout[w, EVENTS]
-            fields = layout[w, FIELDS]
-            width = 2 if events != 0 else 1 + fields
-            at_block = base if events != 0 else base + 1
-            n = int(packed[at])
-            at += 1
-            into_block = n if events != 0 else n - 1
-            for _ in range(into_block):
-                to = room(heads, at_block, slab, alloc, width)
-                for j in range(width):
-                    slab[to + j] = packed[at + j]
-                lengthen(heads, at_block)
-                at += width
-            if events == 0 and n > 0:
-                heads[base] = packed[at]
-                for j in range(fields):
-                    heads[base + FRONT + j] = packed[at + 1 + j]
-                at += width
-    place[0] = at
-    return int(rows.shape[0])
-
-
-@kernel(signature="void(i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1])")
+@kernel
 def clear_rows(rows: Ints, heads: Floats, stride: int, slab: Floats, alloc: Ints, layout: Ints) -> None:
     """Give the blocks of these rows back to the slab."""
     for i in range(rows.shape[0]):
@@ -331,3 +289,103 @@ def settle(
         used[row] = 1
         for j in range(stride):
             heads[row * stride + j] = template[j]
+
+
+@kernel(inlined=True)
+def block_for(heads: Floats, base: int, slab: Floats, alloc: Ints, width: int, records: int) -> int:
+    """Give a window without a block one for so many records and one more."""
+    size_class = SMALLEST
+    while (1 << size_class) < (records + 1) * width:
+        size_class += 1
+    block = take(slab, alloc, size_class)
+    heads[base] = np.float64(block)
+    heads[base + 1] = pack(0, records, size_class)
+    return block
+
+
+@kernel(
+    signature="i8(i8[::1], i8, i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], f8[::1], f8[:,::1], f8[::1], i8[::1], "
+    "i8[:,::1], f8[::1], i8, i8[::1])"
+)
+def lay(
+    words: Ints,
+    width: int,
+    slots: Ints,
+    stored: Ints,
+    used: Bytes,
+    counts: Ints,
+    heads: Floats,
+    template: Floats,
+    fixed: Floats,
+    slab: Floats,
+    alloc: Ints,
+    layout: Ints,
+    packed: Floats,
+    begin: int,
+    place: Ints,
+) -> int:
+    """Lay packed rows down, in place of what their keys held; the tables have room for keys that are new.
+
+    Parameters
+    ----------
+    words
+        int64[n * width]: the keys, one after the other.
+    fixed
+        float64[n, points]: what the rows' points hold.
+    packed
+        The rows' windows as :func:`pack_rows` writes them; place[0] is where row `begin` starts and is moved on.
+
+    Returns
+    -------
+    int
+        The first row not done, because the slab ran out of room; n when all are.
+    """
+    last = slots.shape[0] - 1
+    stride = template.shape[0]
+    rows = fixed.shape[0]
+    at = place[0]
+    for i in range(begin, rows):
+        if alloc[0] + alloc[62] > slab.shape[0]:
+            place[0] = at
+            return i
+        if i + AHEAD < rows:
+            prefetch(slots, hash_words(words, (i + AHEAD) * width, width) & last)
+        row = find_words(slots, stored, width, words, i * width)
+        if row < 0:
+            slot = -1 - row
+            row = counts[0]
+            counts[0] += 1
+            counts[2] += 1
+            slots[slot] = row + 1
+            used[row] = 1
+            for j in range(width):
+                stored[row * width + j] = words[i * width + j]
+        else:
+            for w in range(layout.shape[0]):
+                at_block = row * stride + layout[w, AT] + (0 if layout[w, EVENTS] != 0 else 1)
+                while heads[at_block] >= 0.0:
+                    drop_first(heads, at_block, slab, alloc)
+        for j in range(stride):
+            heads[row * stride + j] = template[j]
+        for j in range(fixed.shape[1]):
+            heads[row * stride + j] = fixed[i, j]
+        for w in range(layout.shape[0]):
+            base = row * stride + layout[w, AT]
+            events = layout[w, EVENTS]
+            fields = layout[w, FIELDS]
+            each = 2 if events != 0 else 1 + fields
+            n = int(packed[at])
+            at += 1
+            into_block = n if events != 0 else n - 1
+            if into_block > 0:
+                to = block_for(heads, base if events != 0 else base + 1, slab, alloc, each, into_block)
+                for j in range(into_block * each):
+                    slab[to + j] = packed[at + j]
+                at += into_block * each
+            if events == 0 and n > 0:
+                heads[base] = packed[at]
+                for j in range(fields):
+                    heads[base + FRONT + j] = packed[at + 1 + j]
+                at += each
+    place[0] = at
+    return int(fixed.shape[0])

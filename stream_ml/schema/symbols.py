@@ -120,6 +120,10 @@ class Symbols:
         table.sweep(live, slots, self._arena, fresh, self._places, self._free, self._counts)
         self._slots, self._arena = slots, fresh
         self._hashes = {code: value for code, value in self._hashes.items() if live[code]}
+        self.all_used()
+
+    def all_used(self) -> None:
+        """Take every symbol there is for one in use, as it is after a restore: the next sweep is then far."""
         self._swept = int(self._counts[3])
 
     def text_bytes(self, codes: Codes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -162,16 +162,18 @@ class Store:
                 wider[row, at & (wider.shape[1] - 1)] = self.queues[row, at & (size - 1)]
         self.queues = wider
 
-    def make_room(self) -> None:
-        """See that one more batch of operations fits everywhere."""
-        remembered = self.remembered + self.capacity
+    def make_room(self, events: int | None = None, waiting: int | None = None) -> None:
+        """See that one more batch of operations fits everywhere, or so many events of which so many wait."""
+        events = self.capacity if events is None else events
+        remembered = self.remembered + max(events, self.capacity)
         if remembered > self.ring.shape[0]:
             self._wider_ring(_power(2 * remembered))
         if 2 * (remembered + 1) > self.ids.shape[0]:
             self.ids = _wider(self.ids, 4 * remembered)
-        if 2 * (self.pending + self.capacity + 1) > self.waiting.shape[0]:
-            self.waiting = _wider(self.waiting, 4 * (self.pending + self.capacity))
-        slots = int(self.scalars[operations.SLOTS]) + self.capacity
+        waiting = max(waiting or 0, self.capacity)
+        if 2 * (self.pending + waiting + 1) > self.waiting.shape[0]:
+            self.waiting = _wider(self.waiting, 4 * (self.pending + waiting))
+        slots = int(self.scalars[operations.SLOTS]) + waiting
         if slots > self.kept.shape[0]:
             self._space = grown(self._space, self.width * 2 * slots)
             self.kept = self._space[: self.width * 2 * slots].reshape(-1, self.width)

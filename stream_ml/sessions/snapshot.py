@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -118,27 +119,36 @@ class Snapshots:
         self._under_way = False
         yield body + xxhash.xxh64_digest(body)
 
-    def read(self, manifest: Manifest, blobs: Iterable[bytes]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Return the parts of a snapshot, oldest first, and its small part.
+    def read(self, manifest: Manifest, blobs: Iterable[bytes]) -> tuple[Iterator[dict[str, Any]], dict[str, Any]]:
+        """Return the parts of a snapshot, oldest first, decoded as they are drawn, and its small part.
 
         Raises
         ------
         CorruptError
             When a blob is missing or is not the one that the manifest names.
         """
-        parts: list[dict[str, Any]] = []
-        sizes: list[int] = []
-        for i, blob in enumerate(blobs):
-            if i >= len(manifest.checks) or xxhash.xxh64_intdigest(blob) != manifest.checks[i]:
+        held = deque(blobs)
+        if len(held) != len(manifest.checks):
+            cause = f"the snapshot needs {len(manifest.checks)} segments, and {len(held)} are there"
+            raise CorruptError(cause, "An older snapshot is tried; if none passes, restore the file from a backup")
+        for i, (blob, check) in enumerate(zip(held, manifest.checks, strict=True)):
+            if xxhash.xxh64_intdigest(blob) != check:
                 cause = f"segment {i + 1} of the snapshot is not the one that was written"
                 raise CorruptError(cause, "An older snapshot is tried; if none passes, restore the file from a backup")
-            parts.append(restore(blob, f"segment {i + 1} of the snapshot"))
-            sizes.append(len(blob))
-        if len(parts) != len(manifest.checks):
-            cause = f"the snapshot needs {len(manifest.checks)} segments, and {len(parts)} are there"
-            raise CorruptError(cause, "An older snapshot is tried; if none passes, restore the file from a backup")
         self._checks = list(manifest.checks)
-        self._base_bytes = max(sum(sizes), 1)
+        self._base_bytes = max(sum(map(len, held)), 1)
         self._since = 0
-        small = [part for part in parts if part["part"] == "small"][-1]
-        return [part for part in parts if part["part"] != "small"], small
+        small = restore(held.pop(), f"segment {len(held) + 1} of the snapshot")
+        return filter(_is_rows, _decoded(held)), small
+
+
+def _decoded(held: deque[bytes]) -> Iterator[dict[str, Any]]:
+    """Decode blobs, each let go when it is: what memory one part took serves the next."""
+    number = 0
+    while held:
+        number += 1
+        yield restore(held.popleft(), f"segment {number} of the snapshot")
+
+
+def _is_rows(part: dict[str, Any]) -> bool:
+    return bool(part["part"] != "small")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from stream_ml.kernels import operations
 from stream_ml.kernels.labels import L_HELD, L_STATE, L_WORD, hold
-from stream_ml.kernels.waiting import R_DIRTY, R_ON, R_RECEIVED, R_SLOT, R_STATE, R_WORD, WAITING, relay
+from stream_ml.kernels.waiting import R_ON, R_RECEIVED, R_SLOT, R_STATE, R_WORD, WAITING, relay
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import Origin, Scorer
-from stream_ml.scorer.store import RING_COLUMNS
 from stream_ml.sessions.codec import Dictionary
 from stream_ml.sessions.cut import ROWS, Cut
 from stream_ml.sessions.parts import Part, packed_words, rows_of
@@ -60,7 +59,6 @@ class State:
             space.clear_marks()
         for table in self._scorer.features.tables:
             table.clear_marks()
-        self._scorer.store.ring[:, R_DIRTY] = 0
 
     def _unpack_words(self, texts: Dictionary, column: NDArray[Any], *, text: bool) -> I8:
         return np.ascontiguousarray(texts.codes(column)).view(np.int64) if text else column
@@ -102,9 +100,9 @@ class State:
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
-    def load(self, parts: list[dict[str, Any]]) -> None:
+    def load(self, parts: Iterable[dict[str, Any]]) -> None:
         """Lay parts down, oldest first; the scorer must be fresh."""
-        rings = []
+        rings: list[tuple[dict[str, Any], Dictionary]] = []
         last: dict[str, Any] | None = None
         for part in parts:
             texts = Dictionary(self._symbols, part["texts"])
@@ -124,6 +122,7 @@ class State:
             self._load_join(last)
             self._load_ring(rings, int(last["scalars"][1]), int(last["scalars"][0]))
         self._clear_marks()
+        self._symbols.all_used()
 
     def _load_join(self, part: dict[str, Any]) -> None:
         store, scorer = self._scorer.store, self._scorer
@@ -158,30 +157,28 @@ class State:
         store.queues[row, : labels.size] = labels
 
     def _load_ring(self, rings: list[tuple[dict[str, Any], Dictionary]], tail: int, head: int) -> None:
-        store, n = self._scorer.store, head - tail
-        ring = np.zeros((n, RING_COLUMNS), np.int64)
-        kept = np.full((n, store.width), np.nan)
-        for part, texts in rings:
-            waits = part["state"] == WAITING
-            at = part["seqs"] - tail
-            there = at >= 0
-            rows = ring[at[there]]
-            rows[:, R_WORD] = self._unpack_words(texts, part["words"], text=self._id_text)[there]
-            rows[:, R_ON] = self._unpack_words(texts, part["on"], text=self._on_text)[there]
-            rows[:, R_RECEIVED] = part["received"][there]
-            rows[:, R_STATE] = part["state"][there]
-            ring[at[there]] = rows
-            slot_rows = texts.unpack(part["kept"], self._scorer.spec.slot_texts)
-            kept[at[waits & there]] = slot_rows[there[waits]]
+        store = self._scorer.store
         store.scalars[operations.TAIL] = store.scalars[operations.HEAD] = tail
-        for start in range(0, n, store.capacity):
-            store.make_room()
-            some = np.ascontiguousarray(ring[start : start + store.capacity])
-            relay(some, store.ring, store.ids, store.waiting, store.scalars, store.params)
-            waits = some[:, R_STATE] == WAITING
-            seqs = tail + start + np.flatnonzero(waits)
-            slots = store.ring[seqs & (store.ring.shape[0] - 1), R_SLOT]
-            store.kept[slots] = kept[start : start + store.capacity][waits]
+        store.make_room(head - tail, sum(part["kept"].shape[0] for part, _ in rings))
+        ring, last = store.ring, store.ring.shape[0] - 1
+        waiting: list[tuple[I8, NDArray[np.float64]]] = []
+        for part, texts in rings:
+            there = part["seqs"] >= tail
+            seqs = part["seqs"][there]
+            places = seqs & last
+            ring[places, R_WORD] = self._unpack_words(texts, part["words"], text=self._id_text)[there]
+            ring[places, R_ON] = self._unpack_words(texts, part["on"], text=self._on_text)[there]
+            ring[places, R_RECEIVED] = part["received"][there]
+            ring[places, R_STATE] = part["state"][there]
+            waits = part["state"] == WAITING
+            slot_rows = texts.unpack(part["kept"], self._scorer.spec.slot_texts)
+            waiting.append((part["seqs"][waits & there], slot_rows[there[waits]]))
+        for start in range(tail, head, store.capacity):
+            some = np.arange(start, min(start + store.capacity, head), dtype=np.int64)
+            relay(ring[some & last], ring, store.ids, store.waiting, store.scalars, store.params)
+        for seqs, slot_rows in waiting:
+            still = ring[seqs & last, R_STATE] == WAITING
+            store.kept[ring[seqs[still] & last, R_SLOT]] = slot_rows[still]
 
 
 def _which(flags: tuple[bool, ...]) -> tuple[int, ...]:

@@ -34,11 +34,11 @@ def copied(folder: Path) -> Path:
     return package / "kernels"
 
 
-def ran(folder: Path, **environment: str) -> tuple[int, Path, int]:
+def ran(folder: Path, program: str = PROGRAM, **environment: str) -> tuple[int, Path, int]:
     """Run the program on a copy; returns what it computed, its cache folder, and the machine code kept there."""
     kept = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_CACHE_HOME"}}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         env={**kept, "PYTHONPATH": str(folder), "NUMBA_DISABLE_JIT": "0", **environment},
         capture_output=True, text=True, check=False, cwd=folder,
     )  # fmt: skip
@@ -88,4 +88,14 @@ def test_a_read_only_installation_without_a_home_runs(tmp_path: Path) -> None:
     value, where, kept = ran(tmp_path, TMPDIR=str(tmp_path / "elsewhere"))
     assert value == 1_767_225_600_000
     assert kernels not in where.parents
+    assert kept > 0
+
+
+@pytest.mark.slow
+def test_a_kernel_from_the_cache_loads_nothing_that_only_a_compiler_needs(tmp_path: Path) -> None:
+    copied(tmp_path)
+    ran(tmp_path)
+    program = PROGRAM.replace("print(", "import sys; assert 'numba.np.linalg' not in sys.modules; print(")
+    value, _, kept = ran(tmp_path, program=program)
+    assert value == 1_767_225_600_000
     assert kept > 0

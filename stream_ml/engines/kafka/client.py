@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     IllegalOperation,
     InvalidProducerEpoch,
@@ -93,6 +93,17 @@ async def let_go(*closing: Coroutine[Any, Any, Any]) -> None:
         for error in told:
             if isinstance(error, Exception):
                 _log.warning("a connection did not close: %s", error)
+
+
+def assign_paused(consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]) -> None:
+    """Let a consumer know its partitions without reading them yet.
+
+    Asked for the ends of a topic that it does not know, aiokafka sleeps before it asks again: a tenth of a second.
+    """
+    consumer.assign(list(partitions))
+    for tp in partitions:
+        consumer.seek(tp, 0)
+    consumer.pause(*partitions)
 
 
 def cancelled() -> bool:

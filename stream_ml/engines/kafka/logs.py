@@ -10,7 +10,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from stream_ml.config.kafka import KafkaSettings
-from stream_ml.engines.kafka.client import LostError, deadline, let_go, place
+from stream_ml.engines.kafka.client import LostError, assign_paused, deadline, let_go, place
 from stream_ml.engines.kafka.sources import consumer_options
 from stream_ml.errors import CorruptError, FormatError
 
@@ -88,10 +88,8 @@ class Logs:
         """Connect."""
         async with deadline(self._wait_s, "connecting to Kafka"):
             await asyncio.gather(self._reader.start(), self._uncommitted.start())
-        self._reader.assign(self._partitions)
-        for tp in self._partitions:
-            self._reader.seek(tp, 0)
-        self._reader.pause(*self._partitions)
+        for consumer in (self._reader, self._uncommitted):
+            assign_paused(consumer, self._partitions)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -140,8 +138,8 @@ class Logs:
         The end is told by the position, never by a record: what comes last may be markers and aborted records only.
         What the partition does not hold is left out.
         """
-        stable, _ = await self._ends(tp)
-        first, end = max(first, await self.begin(tp)), min(end, stable)
+        (stable, _), begin = await asyncio.gather(self._ends(tp), self.begin(tp))
+        first, end = max(first, begin), min(end, stable)
         self._reader.pause(*self._partitions)
         self._reader.seek(tp, first)
         self._reader.resume(tp)

@@ -112,11 +112,11 @@ async def recover(
     UsageError
         The declarations have changed.
     """
-    end, state_end = await logs.settled(journal), await logs.settled(state)
-    begin = await logs.begin(journal)
+    asked = logs.settled(journal), logs.settled(state), logs.settled(output), logs.begin(journal)
+    end, state_end, output_end, begin = await asyncio.gather(*asked)
     last = await logs.last(journal, begin, end)
     if last is None:
-        written = [(state, state_end), (output, await logs.settled(output))]
+        written = [(state, state_end), (output, output_end)]
         if begin > 0 or any([await logs.last(tp, await logs.begin(tp), end) is not None for tp, end in written]):
             cause = f"{place(journal)} holds no entry, and the pipeline has run: the journal was deleted"
             raise CorruptError(cause, _CURE)
@@ -190,7 +190,8 @@ async def _newest(
         generation = await logs.generation(state, at)
         try:
             read_manifest(generation.manifest)
-            session = made.restore(generation.manifest, await logs.blobs(state, generation))
+            blobs = await logs.blobs(state, generation)
+            session = await asyncio.to_thread(made.restore, generation.manifest, blobs)  # heartbeats go on meanwhile
         except CorruptError:
             damaged += f" (the snapshot at offset {at} is damaged)"
             at = generation.before

@@ -16,7 +16,7 @@ from stream_ml.client.log import now_ms
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.engines.kafka.batches import Block
 from stream_ml.engines.kafka.checks import KeyCheck
-from stream_ml.engines.kafka.client import LostError, deadline, let_go, place
+from stream_ml.engines.kafka.client import LostError, assign_paused, deadline, let_go, place
 from stream_ml.engines.kafka.fetch import fetched
 from stream_ml.errors import CorruptError
 from stream_ml.schema.records import Run, Topics
@@ -151,6 +151,7 @@ class Sources:
         """Connect."""
         async with deadline(self._wait_s, "connecting to Kafka"):
             await self._consumer.start()
+        assign_paused(self._consumer, self._partitions)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -179,11 +180,11 @@ class Sources:
         """Read on from positions, one for each source's name; some sources are read whole before the others begin."""
         self._first = first
         ends = await self.ends()
-        self._consumer.assign(list(self._partitions))
         for tp, rank in self._partitions.items():
             at = positions[place(tp)]
             self._consumer.seek(tp, at)
             self._all[tp] = Source(tp, rank, at, at, ends[tp])
+        self._consumer.resume(*self._partitions)
 
     async def fill(self, wait_s: float, only: TopicPartition | None = None) -> int:
         """Fetch what is there, waiting at most so long for the first record; returns how many came.

@@ -10,8 +10,9 @@ from benchmarks.report import write
 
 #: Modules with a `benchmark(quick)`, in the order in which they are run; each is a command of its own as well.
 NAMES = (
-    "cards", "local", "keys", "snapshot", "follow", "models", "equality", "start", "kafka", "recovery", "peers",
-    "peers_latency", "shuffle", "compression", "workers", "nexmark", "history",
+    "cards", "flights", "local", "keys", "snapshot", "follow", "models", "equality", "start",
+    "kafka", "recovery", "peers", "peers_latency", "shuffle", "compression", "workers", "nexmark",
+    "history",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from river import linear_model, optim, preprocessing
 
 from benchmarks.command import Found, check, main, scratch
 from benchmarks.differences import largest_difference
+from benchmarks.flights import river_scores, served_rows
 from benchmarks.models import by_hand, encoded, ran, scaled, tapes
 from stream_ml.demos import flights, flights_data
 from stream_ml.engines.replay import replay
@@ -172,32 +173,17 @@ def flights_pipeline(limit: int | None) -> Found:
             for path in history.values():
                 path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:limit]))
         done = replay(flights.pipeline, history, out=folder / "out", features=True)
-        model = ordered(copy.deepcopy(flights.pipeline.model))
-        ours, theirs, learned = [], [], 0
-        with (
-            (folder / "out" / "predictions.ndjson").open("rb") as asked,
-            (folder / "out" / "examples.ndjson").open("rb") as told,
-        ):
-            examples = (orjson.loads(line) for line in told)
-            for prediction in map(orjson.loads, asked):
-                while learned < prediction["version"][1]:
-                    example = next(examples)
-                    model.learn_one(present(example["features"]), bool(example["target"]))
-                    learned += 1
-                ours.append(prediction["score"])
-                theirs.append(model.predict_proba_one(present(prediction["features"]))[True])
+        rows, lessons = served_rows(folder / "out")
+        predictions = (folder / "out" / "predictions.ndjson").read_bytes().splitlines()
+    theirs = river_scores(rows, lessons)
+    ours = [orjson.loads(line)["score"] for line in predictions]
     check(holds=len(ours) == done.counters["predicted"], what="predictions")
     return {
         "records": len(ours),
         "largest_difference": largest_difference(np.array(ours), np.array(theirs)),
         "roc_auc": done.metric("roc_auc"),
-        "learned": learned,
+        "learned": rows[-1][1],
     }
-
-
-def present(features: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is missing."""
-    return {name: value for name, value in features.items() if value is not None}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import compression as codecs
+from benchmarks import flights as year
 from benchmarks.nexmark import page as nexmark_page
 from benchmarks.peers import page as peers_page
 from benchmarks.side_by_side import RESULTS
@@ -257,21 +258,6 @@ def recovery(found: Result) -> list[str]:
     ]
 
 
-def peers(found: Result) -> list[str]:
-    """Spell the peers beside the worker."""
-    return peers_page.section(found, table, spread)
-
-
-def peers_latency(found: Result) -> list[str]:
-    """Spell their latencies beside the worker's."""
-    return peers_page.latency_section(found, table, spread)
-
-
-def shuffle(found: Result) -> list[str]:
-    """Spell the shuffle."""
-    return peers_page.shuffle_section(found, table, spread)
-
-
 def workers(found: Result) -> list[str]:
     """Spell two workers beside one."""
     what = ("payments_per_second", "cpu_us_per_payment", "busiest_cpu_us_per_payment", "broker_cpu_us_per_payment")
@@ -290,16 +276,6 @@ def workers(found: Result) -> list[str]:
         f"{spread(found['speed_up_of_the_busier'])}. Joining and the last snapshots are in all of these.",
         "Each payment is predicted once, every example is learned, and the features of both are those of a replay.",
     ]  # fmt: skip
-
-
-def compression(found: Result) -> list[str]:
-    """Spell what each codec costs."""
-    return codecs.section(found, table, spread)
-
-
-def nexmark(found: Result) -> list[str]:
-    """Spell Nexmark's queries."""
-    return nexmark_page.section(found, table, spread)
 
 
 def history(found: Result) -> list[str]:
@@ -334,8 +310,14 @@ def history(found: Result) -> list[str]:
     ]  # fmt: skip
 
 
+def elsewhere(section: Callable[..., list[str]]) -> Callable[[Result], list[str]]:
+    """Return a section that its benchmark spells itself."""
+    return lambda found: section(found, table, spread)
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "cards": ("Replay", cards),
+    "flights": ("A year of flights", elsewhere(year.section)),
     "local": ("The local engine, end to end", local),
     "keys": ("Keys", keys),
     "snapshot": ("Producers during a snapshot", snapshot),
@@ -345,18 +327,18 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "start": ("Warm start", start),
     "kafka": ("The Kafka engine beside its floors", kafka),
     "recovery": ("A million keys on Kafka", recovery),
-    "peers": ("Beside what people use today", peers),
-    "peers_latency": ("Latency beside what people use today", peers_latency),
-    "shuffle": ("Shuffle: state by key", shuffle),
-    "compression": ("What compression costs", compression),
+    "peers": ("Beside what people use today", elsewhere(peers_page.section)),
+    "peers_latency": ("Latency beside what people use today", elsewhere(peers_page.latency_section)),
+    "shuffle": ("Shuffle: state by key", elsewhere(peers_page.shuffle_section)),
+    "compression": ("What compression costs", elsewhere(codecs.section)),
     "workers": ("Two workers against one", workers),
-    "nexmark": ("Nexmark: windows over bids", nexmark),
+    "nexmark": ("Nexmark: windows over bids", elsewhere(nexmark_page.section)),
     "history": ("Features of a history beside DuckDB and Polars", history),
 }
 
 
 #: Written, and not yet run at full size on a quiet machine: the page says so.
-NOT_MEASURED = frozenset({"peers_latency", "shuffle", "workers", "nexmark", "compression"})
+NOT_MEASURED = frozenset({"peers_latency", "shuffle", "workers", "nexmark", "compression", "flights"})
 
 
 def page() -> str:

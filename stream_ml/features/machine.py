@@ -51,10 +51,18 @@ class FeatureMachine:
 
     Order of calls in a turn: lay the records' columns into :attr:`registers` (blanked by :meth:`begin`), then
     :meth:`run`.
+
+    Parameters
+    ----------
+    capacity
+        Most operations of a batch.
+    lateness
+        int64[streams]: how far an event of each stream may lie behind the newest one, ms.
     """
 
-    def __init__(self, spec: FeatureSpec, symbols: Symbols, capacity: int) -> None:
+    def __init__(self, spec: FeatureSpec, symbols: Symbols, capacity: int, lateness: I8) -> None:
         self.spec = spec
+        self._lateness = lateness
         self.symbols = symbols
         self.registers: F8 = np.full((max(spec.registers, 1), capacity), np.nan)
         self._words = self.registers.view(np.int64)
@@ -111,7 +119,9 @@ class FeatureMachine:
         for space, calls, streams in self._calls[step]:
             space.resolve(self.registers, self._words, flags.roles(streams), rows)
             for call in calls:
-                space.run(call, flags.of(call.stream), flags.times(call.stream), self.registers, rows, marks)
+                oldest, lateness = int(marks[call.stream]), int(self._lateness[call.stream])
+                roles, times = flags.of(call.stream), flags.times(call.stream)
+                space.run(call, roles, times, self.registers, rows, oldest, lateness)
 
     def forget(self, rows: int, marks: Marks) -> None:
         """Let the clock hands pass `SWEEP` keys for each record."""
@@ -158,7 +168,7 @@ class _Flags:
     """For each source stream: which of the turn's operations write, which read, and when."""
 
     def __init__(self, ops: I8, marks: Marks) -> None:
-        self._kind: I8 = ops[:, operations.OP]
+        self._kind: I8 = np.ascontiguousarray(ops[:, operations.OP])
         self._stream: I8 = ops[:, operations.OP_STREAM]
         self._event: Flags = self._kind == operations.OP_EVENT
         self._on_time: Flags = self._event & (ops[:, operations.OP_LATE] == 0)

@@ -150,8 +150,8 @@ class Keyed:
             if due.size:
                 self._copy(due)
 
-    def run(self, call: Call, flags: U1, times: I8, registers: F8, rows: int, marks: Marks) -> None:
-        """Bring the turn's records through one call's windows."""
+    def run(self, call: Call, flags: U1, times: I8, registers: F8, rows: int, mark: int, lateness: int) -> None:
+        """Bring the turn's records through one call's windows; no reader asks for a moment before `mark`, epoch ms."""
         if call.family == "point":
             (value,) = call.values
             events.points(
@@ -164,7 +164,7 @@ class Keyed:
         while done < rows:
             done = bring(
                 self._rows, self._reads, flags, times, self._heads, self.stride, self._slab, self._alloc, call.spans,
-                marks[call.stream], self._scratch, registers, done, rows,
+                mark, lateness, self._scratch, registers, done, rows,
             )  # fmt: skip
             if done < rows:
                 self._slab = grown(self._slab, int(self._alloc[0] + 2 * self._alloc[63]))

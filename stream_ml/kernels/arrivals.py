@@ -5,6 +5,7 @@ from __future__ import annotations
 from stream_ml.kernels.arrays import Ints
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.labels import L_DONE, L_STATE
+from stream_ml.kernels.memory import prefetch
 from stream_ml.kernels.operations import (
     BUDGET,
     BY_LABEL,
@@ -19,6 +20,8 @@ from stream_ml.kernels.operations import (
     C_OTHER_LATE,
     FREE,
     FREED,
+    H_HEAD,
+    H_TAIL,
     HAS_ID,
     HAS_LABEL,
     HEAD,
@@ -63,28 +66,34 @@ from stream_ml.kernels.waiting import (
 
 
 @kernel(inlined=True)
-def foresee(records: Ints, begin: int, end: int, ids: Ints, ring: Ints, scalars: Ints, params: Ints) -> int:
-    """Read what the next records will look for, so that it is near when they are taken; the sum is of no use.
-
-    The look-ups of one record do not wait for another's here, as they do in the join itself.
-    """
+def foresee_ids(
+    records: Ints, begin: int, end: int, ids: Ints, early: Ints, ring: Ints, scalars: Ints, params: Ints
+) -> None:
+    """Have the ids of records begin .. end brought near, and those of as many events whose time may be up by then."""
     last = ids.shape[0] - 1
-    rows = ring.shape[0] - 1
-    seen = 0
     for i in range(begin, end):
-        at = mix(hash_word(0, records[i, WORD])) & last
-        seen += ids[at, 1]
-    gone = records[end - 1, RECEIVED] - params[HORIZON]
-    seq = scalars[TAIL]
-    upto = min(scalars[HEAD], seq + end - begin)
-    while seq < upto and ring[seq & rows, R_RECEIVED] < gone:
-        seen += ids[mix(hash_word(0, ring[seq & rows, R_WORD])) & last, 1]
-        seq += 1
+        prefetch(ids, 2 * (mix(hash_word(0, records[i, WORD])) & last))
+    if scalars[H_TAIL] < scalars[H_HEAD]:
+        for i in range(begin, end):
+            prefetch(early, 2 * (mix(hash_word(0, records[i, WORD])) & (early.shape[0] - 1)))
+    if begin < end:
+        rows = ring.shape[0] - 1
+        gone = records[end - 1, RECEIVED] - params[HORIZON]
+        seq = scalars[TAIL]
+        upto = min(scalars[HEAD], seq + end - begin)
+        while seq < upto and ring[seq & rows, R_RECEIVED] < gone:
+            prefetch(ids, 2 * (mix(hash_word(0, ring[seq & rows, R_WORD])) & last))
+            seq += 1
+
+
+@kernel(inlined=True)
+def foresee_events(records: Ints, begin: int, end: int, ids: Ints, ring: Ints) -> None:
+    """Have the events of the ids of records begin .. end brought near."""
+    last = ids.shape[0] - 1
     for i in range(begin, end):
         seq = ids[mix(hash_word(0, records[i, WORD])) & last, 1]
         if seq > 0:
-            seen += ring[(seq - 1) & rows, R_STATE]
-    return seen
+            prefetch(ring, ring.shape[1] * ((seq - 1) & (ring.shape[0] - 1)))
 
 
 @kernel(inlined=True)
@@ -157,7 +166,7 @@ def take_event(
     if params[BY_ON] != 0:
         link(ring, waiting, scalars, seq, records[i, ON])
         return
-    held = find(early, records[i, WORD])
+    held = find(early, records[i, WORD]) if scalars[H_TAIL] < scalars[H_HEAD] else -1
     if held >= 0:
         label = early[held, 1] - 1
         remove(early, held)

@@ -12,7 +12,8 @@ from stream_ml.kernels.algebra import add, value, zero
 from stream_ml.kernels.arrays import Bytes, Floats, Ints
 from stream_ml.kernels.blocks import drop_first, length_of, lengthen, room, start_of
 from stream_ml.kernels.jit import kernel
-from stream_ml.kernels.windows import ADD, LOOK
+from stream_ml.kernels.memory import prefetch
+from stream_ml.kernels.windows import ADD, AHEAD, LOOK
 
 #: Columns of a call's `spans`: word in the key's heads, last n (0: exact), length (ms), offset (ms), time up to which
 #: events may go, before, then twice (register, reading); kind of record, register of the value.
@@ -62,7 +63,7 @@ def fold(
 
 
 @kernel(
-    signature="i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], i8, f8[::1], "
+    signature="i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], i8, i8, f8[::1], "
     "f8[:,::1], i8, i8)"
 )
 def kept_events(
@@ -76,6 +77,7 @@ def kept_events(
     alloc: Ints,
     spans: Ints,
     mark: int,
+    lateness: int,
     scratch: Floats,
     registers: Floats,
     begin: int,
@@ -83,11 +85,9 @@ def kept_events(
 ) -> int:
     """Bring rows begin .. end through the windows `spans`, writing at `rows` and reading at `reads`.
 
-    No reader will ask for a moment before `mark` (epoch ms). Returns the first row not done, because the slab ran out
-    of room.
+    No reader will ask for a moment before `mark` (epoch ms), nor one after a row that writes for a moment further back
+    from it than `lateness` (ms). Returns the first row not done, because the slab ran out of room.
     """
-    for s in range(spans.shape[0]):
-        spans[s, KEEP] = mark - spans[s, LENGTH] - spans[s, OFFSET]
     for g in range(begin, end):
         adding = rows[g] >= 0 and (flags[g] & ADD) != 0
         looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
@@ -96,7 +96,10 @@ def kept_events(
         if alloc[0] + alloc[63] > slab.shape[0]:
             return g
         time = np.float64(times[g])
+        if adding:
+            mark = max(mark, times[g] - lateness)
         for s in range(spans.shape[0]):
+            spans[s, KEEP] = mark - spans[s, LENGTH] - spans[s, OFFSET]
             newest = spans[s, NEWEST]
             x = registers[spans[s, VALUE], g]
             adds = adding and x == x  # x == x: not missing
@@ -170,6 +173,8 @@ def points(
     size = spec[3]
     first = spec[4] != 0 or kind == LAG or kind == SINCE
     for g in range(end):
+        if g + AHEAD < end:
+            prefetch(heads, max(rows[g + AHEAD], 0) * stride + spec[0])
         x = values[g]
         time = np.float64(times[g])
         adds = rows[g] >= 0 and (flags[g] & ADD) != 0 and x == x  # x == x: not missing

@@ -8,7 +8,7 @@ held in a queue, delayed ones in another. A kernel call stops when the operation
 from __future__ import annotations
 
 from stream_ml.kernels.arrays import Ints
-from stream_ml.kernels.arrivals import foresee, take_event, take_other
+from stream_ml.kernels.arrivals import foresee_events, foresee_ids, take_event, take_other
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.labels import (
     L_DELAYED,
@@ -33,7 +33,6 @@ from stream_ml.kernels.operations import (
     D_TAIL,
     DELAY,
     EVENT,
-    FORESEEN,
     FREE,
     FREED,
     H_HEAD,
@@ -65,8 +64,8 @@ from stream_ml.kernels.waiting import (
     time_out,
 )
 
-#: Records that are looked ahead at once.
-AHEAD = 64
+#: So many records ahead their events are brought near, and twice as many ahead their ids.
+AHEAD = 16
 
 
 @kernel(inlined=True)
@@ -173,10 +172,15 @@ def join(
     scalars[LFREED] = 0
     scalars[NOPS] = 0
     near = begin
-    for i in range(begin, records.shape[0]):
+    count = records.shape[0]
+    foresee_ids(records, begin, min(begin + 2 * AHEAD, count), ids, early, ring, scalars, params)
+    foresee_events(records, begin, min(begin + AHEAD, count), ids, ring)
+    for i in range(begin, count):
         if i == near:
-            near = min(i + AHEAD, records.shape[0])
-            scalars[FORESEEN] = foresee(records, i, near, ids, ring, scalars, params)
+            near = min(i + AHEAD, count)
+            after = min(near + AHEAD, count)
+            foresee_ids(records, after, min(after + AHEAD, count), ids, early, ring, scalars, params)
+            foresee_events(records, near, after, ids, ring)
         now = records[i, RECEIVED]
         scalars[RECORD] = i
         if not fire(ops, ring, ids, waiting, early, labels, queues, stacks, scalars, params, counters, now):

@@ -71,5 +71,6 @@ def _ignore(array: NDArray[Any], at: int) -> None:
     """Do nothing: in plain Python nothing is gained by fetching ahead."""
 
 
-#: prefetch(array, at): have array[at] of a 1-D array brought near, for a later turn of the loop; never waits or fails.
+#: prefetch(array, at): have word `at` of an array brought near, its rows one after the other, for a later turn of the
+#: loop; never waits or fails.
 prefetch: Callable[[Any, int], None] = cast("Any", intrinsic(_prefetch)) if COMPILED else _ignore

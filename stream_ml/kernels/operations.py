@@ -21,8 +21,8 @@ ALARM_EVERY = 1000
 BY_LABEL, BY_SILENCE, BY_NONE = range(3)
 # Scalars of the state.
 (
-    HEAD, TAIL, LIVE, SLOTS, FREE, FREED, LFREE, LFREED, D_HEAD, D_TAIL, H_HEAD, H_TAIL, OLDEST, NOPS, RECORD, FORESEEN,
-) = range(16)  # fmt: skip
+    HEAD, TAIL, LIVE, SLOTS, FREE, FREED, LFREE, LFREED, D_HEAD, D_TAIL, H_HEAD, H_TAIL, OLDEST, NOPS, RECORD,
+) = range(15)  # fmt: skip
 # Parameters.
 WAIT, HORIZON, DELAY, HAS_ID, HAS_LABEL, BY_ON, SILENCE, BUDGET = range(8)
 # Columns of a stream: newest event time seen, lateness, ahead.

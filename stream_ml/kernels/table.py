@@ -9,6 +9,7 @@ import numpy as np
 
 from stream_ml.kernels.arrays import NEAR, Bytes, Floats, Ints
 from stream_ml.kernels.jit import kernel
+from stream_ml.kernels.memory import prefetch
 
 MASK = (1 << 46) - 1
 PRIME = 0x1003F
@@ -133,7 +134,18 @@ def refill_words(slots: Ints, stored: Ints, used: Bytes, width: int, rows: int) 
             slots[at] = row + 1
 
 
-# --- text -----------------------------------------------------------------------------------------------------------
+# --- text: slots hold code + 1, and bits of the hash by which most others are told apart without a look at them ------
+
+CODE = (1 << 32) - 1
+#: How many codes ahead their slots are fetched.
+AHEAD = 16
+
+
+@kernel(inlined=True)
+def tag(h: int) -> int:
+    """Return the bits of a hash that stand in a slot, above the code."""
+    return (h >> 15) << 32
+
 
 
 @kernel(inlined=True)
@@ -162,24 +174,38 @@ def hash_text(text: Bytes, start: int, length: int) -> int:
 
 
 @kernel(inlined=True)
-def foresee(text: Bytes, ends: Ints, hashes: Ints, slots: Ints, places: Ints, begin: int, end: int) -> int:
-    """Hash texts begin .. end and read where they may stand, so that it is near; the sum is of no use."""
+def alike(slots: Ints, h: int, slot: int) -> int:
+    """Return the first slot from `slot` on that is empty or whose text may have the hash h."""
+    last: int = slots.shape[0] - 1
+    while slots[slot] != 0 and (slots[slot] & ~CODE) != tag(h):
+        slot = (slot + 1) & last
+    return slot
+
+
+@kernel(inlined=True)
+def foresee(
+    text: Bytes, ends: Ints, hashes: Ints, slots: Ints, places: Ints, arena: Bytes, begin: int, end: int
+) -> None:
+    """Hash texts begin .. end and have brought near where they may stand."""
     last = slots.shape[0] - 1
     start = 0
     if begin > 0:
         start = ends[begin - 1] if ends[begin - 1] >= 0 else -1 - ends[begin - 1]
-    seen = 0
     for i in range(begin, end):
         stop = ends[i] if ends[i] >= 0 else -1 - ends[i]
         h = hash_text(text, start, stop - start)
         hashes[i - begin] = h
-        seen += slots[h & last]
+        prefetch(slots, h & last)
         start = stop
     for i in range(end - begin):
-        code = slots[hashes[i] & last]
-        if code > 0:
-            seen += places[code - 1, 2]
-    return seen
+        slot = alike(slots, hashes[i], hashes[i] & last)
+        hashes[i + hashes.shape[0] // 2] = slot
+        if slots[slot] != 0:
+            prefetch(places, places.shape[1] * ((slots[slot] & CODE) - 1))
+    for i in range(end - begin):
+        slot = hashes[i + hashes.shape[0] // 2]
+        if slots[slot] != 0:
+            prefetch(arena, places[(slots[slot] & CODE) - 1, 0])
 
 
 @kernel(inlined=True)
@@ -220,11 +246,11 @@ def intern(
     codes
         Out: code of each text, NaN for a missing one.
     slots, arena, places, free
-        Table of codes + 1; bytes of all symbols; (start, length, hash) of each code; stack of free codes.
+        Table of codes + 1 and tags; bytes of all symbols; (start, length, hash) of each code; stack of free codes.
     counts
-        (codes ever given, free codes, arena bytes used, live symbols, no use).
+        (codes ever given, free codes, arena bytes used, live symbols).
     hashes
-        Room for some hashes.
+        Room for some hashes and as many slots.
     begin
         The text to begin with. The kernel stops early when a table is full; the caller makes room and goes on.
     """
@@ -237,23 +263,23 @@ def intern(
     for i in range(begin, ends.shape[0]):
         if i == upto:
             first = i
-            upto = min(i + hashes.shape[0], ends.shape[0])
-            counts[4] = foresee(text, ends, hashes, slots, places, first, upto)
+            upto = min(i + hashes.shape[0] // 2, ends.shape[0])
+            foresee(text, ends, hashes, slots, places, arena, first, upto)
         if ends[i] < 0:
             codes[i] = np.nan
             start = -1 - ends[i]
             continue
         length = ends[i] - start
         h = hashes[i - first]
-        probe = h & last
+        slot = alike(slots, h, h & last)
         found = -1
-        while slots[probe] != 0:
-            code = slots[probe] - 1
+        while slots[slot] != 0:
+            code = (slots[slot] & CODE) - 1
             if places[code, 2] == h and places[code, 1] == length:
                 if same_text(text, start, arena, places[code, 0], length):
                     found = code
                     break
-            probe = (probe + 1) & last
+            slot = alike(slots, h, (slot + 1) & last)
         if found < 0:
             if 2 * (counts[3] + 1) > slots.shape[0] or counts[2] + length > arena.shape[0]:
                 return i
@@ -273,7 +299,7 @@ def intern(
                 arena[to + j] = text[start + j]
             counts[2] += length
             counts[3] += 1
-            slots[probe] = found + 1
+            slots[slot] = tag(h) | (found + 1)
         codes[i] = np.float64(found)
         start = ends[i]
     return int(ends.shape[0])
@@ -304,21 +330,24 @@ def sweep(live: Bytes, slots: Ints, arena: Bytes, fresh: Bytes, places: Ints, fr
     counts[2] = 0
     counts[3] = 0
     for code in range(counts[0]):
+        if code + AHEAD < counts[0]:
+            prefetch(slots, places[code + AHEAD, 2] & last)
         if live[code] == 0:
             places[code, 1] = -1
             free[counts[1]] = code
             counts[1] += 1
             continue
-        start = places[code, 0]
+        start = places[code, 0] & NEAR
+        to = counts[2] & NEAR
         for j in range(places[code, 1]):
-            fresh[counts[2] + j] = arena[start + j]
-        places[code, 0] = counts[2]
+            fresh[to + j] = arena[start + j]
+        places[code, 0] = to
         counts[2] += places[code, 1]
         counts[3] += 1
         at = places[code, 2] & last
         while slots[at] != 0:
             at = (at + 1) & last
-        slots[at] = code + 1
+        slots[at] = tag(places[code, 2]) | (code + 1)
 
 
 @kernel(signature="void(i8[::1], i8[::1], i8[:,::1])")
@@ -329,4 +358,4 @@ def resow(codes: Ints, slots: Ints, places: Ints) -> None:
         at = places[codes[i], 2] & last
         while slots[at] != 0:
             at = (at + 1) & last
-        slots[at] = codes[i] + 1
+        slots[at] = tag(places[codes[i], 2]) | (codes[i] + 1)

@@ -266,7 +266,7 @@ def foresee_blocks(row: int, heads: Floats, stride: int, slab: Floats, spans: In
 
 
 @kernel(
-    signature="i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], i8, f8[::1], "
+    signature="i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], i8, i8, f8[::1], "
     "f8[:,::1], i8, i8)"
 )
 def tiles(
@@ -280,6 +280,7 @@ def tiles(
     alloc: Ints,
     spans: Ints,
     mark: int,
+    lateness: int,
     scratch: Floats,
     registers: Floats,
     begin: int,
@@ -287,12 +288,13 @@ def tiles(
 ) -> int:
     """Bring rows begin .. end through the windows `spans`, writing at `rows` and reading at `reads`.
 
-    No reader will ask for a moment before `mark` (epoch ms). Returns the first row not done, because the slab ran out
-    of room.
+    No reader will ask for a moment before `mark` (epoch ms), nor one after a row that writes for a moment further back
+    from it than `lateness` (ms). Returns the first row not done, because the slab ran out of room.
     """
-    for s in range(spans.shape[0]):
-        spans[s, KEEP] = (mark - spans[s, LENGTH]) // spans[s, TILE] - spans[s, SHIFT]
     for g in range(begin, end):
+        if (g - begin) % (2 * AHEAD) == 0:
+            for s in range(spans.shape[0]):
+                spans[s, KEEP] = (mark - spans[s, LENGTH]) // spans[s, TILE] - spans[s, SHIFT]
         if g + 2 * AHEAD < end and flags[g + 2 * AHEAD] != 0:
             foresee_heads(rows[g + 2 * AHEAD], heads, stride, spans)
         if g + AHEAD < end and flags[g + AHEAD] != 0:
@@ -317,4 +319,6 @@ def tiles(
                     kind, spans[s, FIELDS], spans[s], heads, write, read, slab, alloc, times[g], x, scratch, registers,
                     g,
                 )  # fmt: skip
+        if adding:
+            mark = max(mark, times[g] - lateness)
     return end

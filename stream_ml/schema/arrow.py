@@ -17,7 +17,7 @@ from stream_ml.schema.cells import absent, quoted, records
 from stream_ml.schema.fields import EXACT, WATERSHED, Shape
 from stream_ml.schema.lines import Block
 from stream_ml.schema.scan import Plain, Scan, Scanned
-from stream_ml.schema.texts import Texts, Utf8
+from stream_ml.schema.texts import Texts, Utf8, gathered
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
@@ -129,7 +129,7 @@ class ArrowTexts(Texts):
     def utf8(self, name: str) -> Utf8:
         """Return a column as bytes."""
         column = self._columns[name]
-        return _utf8(column.dictionary_decode() if _is_dictionary(column) else column)
+        return _chosen(column) if _is_dictionary(column) else _utf8(column)
 
     def codes(self, name: str, intern: Callable[[NDArray[np.uint8], I8], F8]) -> F8:
         """Return the code of each text; one of a dictionary is asked for once."""
@@ -146,9 +146,7 @@ class ArrowTexts(Texts):
 
 def _utf8(column: Any) -> Utf8:
     """Return an array of strings as bytes one after the other and where each ends (-1 - end for a missing one)."""
-    _, offsets, data = column.buffers()
-    width = np.int64 if _arrow().types.is_large_string(column.type) else np.int32
-    stops = np.frombuffer(offsets, width)[column.offset : column.offset + len(column) + 1] if len(column) else [0]
+    stops = _stops(column)
     first, last = int(stops[0]), int(stops[-1])
     ends = np.subtract(stops[1:], first, dtype=np.int64)
     if column.null_count:
@@ -156,7 +154,31 @@ def _utf8(column: Any) -> Utf8:
         ends[absent] = -1 - ends[absent]
     if last == first:
         return np.zeros(1, np.uint8), ends
-    return np.frombuffer(data, np.uint8)[first:last].copy(), ends
+    return np.frombuffer(column.buffers()[2], np.uint8)[first:last].copy(), ends
+
+
+def _chosen(column: Any) -> Utf8:
+    """Return the texts of an array of places in a dictionary as :func:`_utf8` does; none of the dictionary is null."""
+    raw, stops = _utf8(column.dictionary)
+    which, there = _numpy(column.indices)
+    if not stops.size:
+        return raw, np.full(which.size, -1, np.int64)
+    sizes = np.diff(stops, prepend=0)
+    places = np.stack([stops - sizes, sizes, sizes], axis=1).take(which, axis=0)
+    if there is None:
+        return gathered(raw, places)
+    places[~there, 1] = 0
+    found, ends = gathered(raw, places)
+    ends[~there] = -1 - ends[~there]
+    return found, ends
+
+
+def _stops(column: Any) -> NDArray[Any]:
+    """Return where the first of an array's strings begins, and where each ends."""
+    if not len(column):
+        return np.zeros(1, np.int64)
+    width = np.int64 if _arrow().types.is_large_string(column.type) else np.int32
+    return np.frombuffer(column.buffers()[1], width)[column.offset : column.offset + len(column) + 1]
 
 
 def read(scan: Scan, values: Sequence[bytes], limit: int) -> Scanned | None:
@@ -189,14 +211,15 @@ def _short(values: ArrowRows, limit: int) -> Flags:
     """Return which rows are surely no longer than allowed, as JSON."""
     batch, n = values.batch, len(values)
     fixed = OTHER * (batch.num_columns + 1) + sum(ESCAPED * len(name.encode()) for name in batch.schema.names)
-    if ESCAPED * int(batch.nbytes) + fixed <= limit:
+    texts = [column for column in batch.columns if _is_text(column)]
+    longest = [int(np.diff(_stops(one.dictionary if _is_dictionary(one) else one)).max(initial=0)) for one in texts]
+    if ESCAPED * sum(longest) + fixed <= limit:
         return np.ones(n, np.bool_)
     sizes = np.full(n, fixed, np.int64)
-    for column in batch.columns:
-        if _is_text(column):
-            plain = column.dictionary_decode() if _is_dictionary(column) else column
-            lengths, _ = _numpy(importlib.import_module("pyarrow.compute").binary_length(plain))
-            sizes += ESCAPED * lengths.astype(np.int64)
+    for column in texts:
+        plain = column.dictionary_decode() if _is_dictionary(column) else column
+        lengths, _ = _numpy(importlib.import_module("pyarrow.compute").binary_length(plain))
+        sizes += ESCAPED * lengths.astype(np.int64)
     return sizes <= limit
 
 
@@ -277,7 +300,7 @@ def _numpy(column: Any) -> tuple[NDArray[Any], Flags | None]:
 
 def milliseconds(column: Any) -> tuple[I8, Flags | None]:
     """Return timestamps as epoch ms, floored; out of range where that is beyond int64."""
-    counts, there = _numpy(column.cast(_arrow().int64()))
+    counts, there = _numpy(column.view(_arrow().int64()))
     per_second = PER_SECOND[column.type.unit]
     if per_second == 1:
         beyond = np.abs(counts) > LAST_MS
@@ -288,13 +311,14 @@ def milliseconds(column: Any) -> tuple[I8, Flags | None]:
 def moments(column: Any) -> tuple[F8, dict[int, Any]]:
     """Return received times as epoch ms, NaN where the value itself has to be looked at; and those values by row."""
     types, kind = _arrow().types, column.type
-    found = np.full(len(column), np.nan)
     if types.is_timestamp(kind) or types.is_integer(kind):
         raw, there = milliseconds(column) if types.is_timestamp(kind) else _numpy(column)
         known = (raw >= FIRST_MS) & (raw <= LAST_MS)
         if there is not None:
             known &= there
-        found[known] = raw[known]
+        found = np.where(known, raw, np.nan)
+    else:
+        found = np.full(len(column), np.nan)
     rest = np.flatnonzero(np.isnan(found))
     if not rest.size:
         return found, {}

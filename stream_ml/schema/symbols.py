@@ -34,8 +34,8 @@ class Symbols:
         self._flat: NDArray[np.int64] = reserve(3 << 12, np.int64)
         self._places: NDArray[np.int64] = self._flat[: 3 << 12].reshape(-1, 3)
         self._free = np.zeros(1 << 12, np.int64)
-        self._counts = np.zeros(5, np.int64)
-        self._ahead = np.zeros(32, np.int64)
+        self._counts = np.zeros(4, np.int64)
+        self._ahead = np.zeros(64, np.int64)
         self._swept = 0
         self._hashes: dict[int, int] = {}
 

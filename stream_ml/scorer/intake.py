@@ -176,7 +176,7 @@ class Intake:
         records[:, operations.KIND] = KINDS[stream.role]
         records[:, operations.ROW] = np.arange(n)
         records[:, operations.STREAM] = number
-        records[:, operations.RECEIVED] = taken.fed.received[rows]
+        records[:, operations.RECEIVED] = taken.fed.received.take(rows)
         if stream.time is not None:
             records[:, operations.TIME] = columns.numbers[stream.time].astype(np.int64)
         if stream.role == "event":
@@ -273,12 +273,14 @@ def _rank(role: str, on: tuple[str, ...] | None) -> int:
 
 def _in_order(parts: list[I8], orders: list[I8], n: int) -> tuple[I8, I8]:
     """Return the records of all parts by their order, and the orders."""
+    if len(parts) > 1 and sum(order.size for order in orders) == n:
+        laid, order = np.zeros((n, COLUMNS), np.int64), np.full(n, -1, np.int64)
+        for part, mine in zip(parts, orders, strict=True):
+            laid[mine >> 2] = part
+            order[mine >> 2] = mine
+        if bool((order >= 0).all()):  # each record of the turn gave one
+            return laid, order
     records, order = np.concatenate(parts), np.concatenate(orders)
-    if len(parts) > 1 and order.size == n:
-        by = np.full(n, -1, np.int64)
-        by[order >> 2] = np.arange(n)
-        if bool((by >= 0).all()):  # each record of the turn gave one
-            return records.take(by, axis=0), order.take(by)
     if _ascending(order):
         return records, order
     by = np.argsort(order, kind="stable")

@@ -97,7 +97,9 @@ class Scorer:
         self._examples = examples
         self.store = Store(spec, capacity, examples=examples, outcomes=examples or reads_outcomes(spec))
         self.intake = Intake(spec, symbols, self.store)
-        self.features = FeatureMachine(spec.features, symbols, capacity)
+        self.features = FeatureMachine(
+            spec.features, symbols, capacity, self.store.streams[:, operations.S_LATENESS]
+        )
         self.origins: dict[int, Origin] = {}
         self.now = 0
         self._saved = np.array(spec.saved, np.int64)
@@ -146,7 +148,7 @@ class Scorer:
         return marks
 
     def _batch(self, ops: I8, taken: Taken, marks: I8) -> Batch:
-        kinds = ops[:, operations.OP]
+        kinds = np.ascontiguousarray(ops[:, operations.OP])
         events = np.flatnonzero(kinds == operations.OP_EVENT)
         outcomes = np.flatnonzero(kinds == operations.OP_OUTCOME)
         self.features.begin(ops.shape[0])

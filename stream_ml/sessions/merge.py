@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_ml.schema.lines import joined, taken
 from stream_ml.schema.records import Fed, Run, Topics
+from stream_ml.schema.verdict import Bad
 
 
 def merge(runs: Sequence[Run], now: int, ranks: dict[str, int]) -> Fed:
@@ -59,14 +60,16 @@ def _interleave(
     offsets = np.concatenate([run.offsets for run in runs])
     source = np.repeat(np.arange(len(runs)), [len(run.values) for run in runs])
     order = _ordered(runs, rank, topics, source, received, offsets)
-    back = np.empty(order.size, np.int64)
-    back[order] = np.arange(order.size)
-    starts = np.cumsum([0, *(len(run.values) for run in runs)])
-    bad = tuple(
-        replace(one, index=int(back[one.index + starts[i]])) for i, run in enumerate(runs) for one in run.bad
-    )
+    bad: tuple[Bad, ...] = ()
+    if any(run.bad for run in runs):
+        back = np.empty(order.size, np.int64)
+        back[order] = np.arange(order.size)
+        starts = np.cumsum([0, *(len(run.values) for run in runs)])
+        bad = tuple(
+            replace(one, index=int(back[one.index + starts[i]])) for i, run in enumerate(runs) for one in run.bad
+        )
     values = taken(joined([run.values for run in runs]), order)
-    return Fed(names, topics[order], offsets[order], received[order], values, bad)
+    return Fed(names, topics.take(order), offsets.take(order), received.take(order), values, bad)
 
 
 def _ordered(

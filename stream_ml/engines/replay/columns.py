@@ -125,11 +125,14 @@ class Tables:
         return self._arrow.array(found, mask=mask)
 
     def _texts(self, codes: F8, known: NDArray[np.bool_]) -> Any:
-        raw, ends = self._symbols.text_bytes(codes[known])
-        offsets = np.zeros(codes.size + 1, np.int64)
-        offsets[1:][known] = np.diff(ends, prepend=0)
-        np.cumsum(offsets, out=offsets)
-        there = None if known.all() else self._arrow.py_buffer(np.packbits(known, bitorder="little"))
+        offsets, there = np.zeros(codes.size + 1, np.int64), None
+        if known.all():
+            raw, offsets[1:] = self._symbols.text_bytes(codes)
+        else:
+            raw, ends = self._symbols.text_bytes(codes[known])
+            offsets[1:][known] = np.diff(ends, prepend=0)
+            np.cumsum(offsets, out=offsets)
+            there = self._arrow.py_buffer(np.packbits(known, bitorder="little"))
         buffers = [there, self._arrow.py_buffer(offsets), self._arrow.py_buffer(raw)]
         return self._arrow.Array.from_buffers(self._arrow.large_string(), codes.size, buffers)
 

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Ge(0), Le(65_535)] | None = None
     metrics_host: str = "127.0.0.1"
     snapshot_seconds: Annotated[float, Gt(0)] = 2.0
-    batch: Annotated[int, Ge(1), Le(100_000)] = 4_000
+    batch: Annotated[int, Ge(1), Le(100_000)] = 16_000
     busy_ms: Annotated[int, Ge(0)] = 10_000
     turn_seconds: Annotated[float, Gt(0)] = 60.0
 

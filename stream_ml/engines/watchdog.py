@@ -11,6 +11,7 @@ from types import FrameType
 from stream_ml.errors import Exit
 
 SLOW = 0.1  # share of the limit that a turn is to take at most
+_FIRST = 250  # records
 _LOOKS = 8  # within the limit; a turn is counted in looks, so that a stopped process (SIGSTOP) loses none
 
 
@@ -65,6 +66,11 @@ class Watchdog:
         line = f"stream-ml: {turn} takes longer than {self._limit_s:g} s, {where}. Start again: it is tried anew\n"
         os.write(2, line.encode())
         os._exit(Exit.FAILURE)
+
+
+def first(batch: int, *, compiled: bool) -> int:
+    """Return how many records the first turn may have, `batch` at most: few where river, which may be slow, runs."""
+    return batch if compiled else min(_FIRST, batch)
 
 
 def paced(turn: int, records: int, feed_s: float, limit_s: float, most: int) -> int:

@@ -82,6 +82,11 @@ class Learner:
         self.learn_errors = 0
         self.muted = False
 
+    @property
+    def compiled(self) -> bool:
+        """Whether no part of the model is left to river."""
+        return self.model is None or all(part.compiled for part in self.model.parts)
+
     def run(self, tape: Tape) -> tuple[Answers, NDArray[np.int64]]:
         """Predict and learn in order; returns the answers and, for each operation, the count of examples before it."""
         if self.model is None:

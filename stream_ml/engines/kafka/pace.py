@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from stream_ml.config.settings import Settings
-from stream_ml.engines.watchdog import paced
+from stream_ml.engines.watchdog import first, paced
 
-_FIRST = 250  # records: a model that is slow shows it before a turn takes too long
 _LARGE = 450_000  # bytes of a journal entry
 
 
@@ -16,10 +15,14 @@ class Pace:
     ----------
     settings
         The most records, and how long a turn may take.
+    compiled
+        Whether no part of the model is left to river.
 
     Examples
     --------
-    >>> pace = Pace(Settings(batch=1_000))
+    >>> Pace(Settings(batch=1_000), compiled=True).records
+    1000
+    >>> pace = Pace(Settings(batch=1_000), compiled=False)
     >>> pace.after(records=250, entry=2_000, fed_s=0.01)
     >>> pace.records
     500
@@ -28,9 +31,9 @@ class Pace:
     250
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, compiled: bool) -> None:
         self._settings = settings
-        self.records = min(_FIRST, settings.batch)
+        self.records = first(settings.batch, compiled=compiled)
 
     def after(self, records: int, entry: int, fed_s: float) -> None:
         """Take note of a turn: its records, the bytes of its journal entry, the seconds that it took."""

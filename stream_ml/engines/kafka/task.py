@@ -64,7 +64,6 @@ class Task:
         self._written = {self._journal}
         self._fed_s = 0.0
         self._released = False
-        self._pace = Pace(shared.settings)
         self._said = time.monotonic()
         self._careful = Careful(lambda: self.job.due(self.session), self._noted)
         self.session: Any = None
@@ -160,6 +159,7 @@ class Task:
             await logs.close()
         self.session = found.session
         self.session.mark = self.stages
+        self._pace = Pace(shared.settings, compiled=self.session.learner.compiled)
         self._snapshots = Snapshots(self.session, shared.pieces, self._state, shared.settings.snapshot_seconds)
         self._snapshots.restored(found.generation, found.at, found.entry, found.again_s)
         self._last = found.journal

@@ -23,7 +23,7 @@ from stream_ml.engines.local.recovery import Recovered, open_session, position_o
 from stream_ml.engines.local.snapshots import Snapshots
 from stream_ml.engines.local.store import Commit, Output, Store
 from stream_ml.engines.stages import Stages
-from stream_ml.engines.watchdog import Watchdog, paced
+from stream_ml.engines.watchdog import Watchdog, first, paced
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.schema.records import Run
 from stream_ml.sessions.journal import DEADLINES
@@ -31,7 +31,6 @@ from stream_ml.sessions.session import Place, Session, Turn
 
 STATUS_EVERY_S = 1.0
 LONGEST_WAIT_S = 60.0
-FIRST_BATCH = 250  # records of the first turn: it is not known yet how slow the model is
 
 
 class End(Enum):
@@ -119,7 +118,6 @@ class Worker:
         self._watcher = watcher
         self._watchdog = watchdog
         self._died = False
-        self._batch = min(FIRST_BATCH, settings.batch)
         self._stopping = False
         self._status_at = 0.0
         self._status_due = False
@@ -142,6 +140,7 @@ class Worker:
         self.recovered = recovered
         self.session = recovered.session
         self.session.mark = self.stages
+        self._batch = first(self._settings.batch, compiled=self.session.learner.compiled)
         self.reader = Reader(self.store.log, self.session.topics, position_of(self.session))
         self.snapshots = Snapshots(recovered, self.store, self._settings.snapshot_seconds)
         self._suspect()

@@ -64,7 +64,7 @@ def test_throughput_drains_events_and_labels(tmp_path: Path) -> None:
     done = ran("bench", "throughput", CARDS, "--on", "sqlite:///x.db", "--records", "9000", "--json", cwd=tmp_path)
     found = json.loads(said(done))
     assert [found[name] for name in ("events", "labels", "answered", "examples")] == [9_000] * 4
-    assert found["turns"] >= 3
+    assert found["turns"] >= 2
     assert found["cpu_us_per_event"] > 0
     assert (tmp_path / "x.db").exists()
 

@@ -51,6 +51,8 @@ async def carried(
                 sent += 60
                 await asyncio.sleep(0.1)
             between.rule = lambda *_: Deed.PASS
+            await send(broker.address, payments(prefix, sent, 60, sent))  # for who has begun anew to answer
+            sent += 60
             predictions = names(pipeline.name)["predictions"]
             await until(lambda: seen.count(predictions) == sent, f"{sent} predictions; it says\n{worker.told}")
             await worker.stopped()

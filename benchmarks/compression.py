@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.command import Found, check, environment, main, scratch, spread
-from benchmarks.peers.backlog import Stream, filled, make_stream, read_back
-from benchmarks.peers.drains import rates
-from stream_ml.bench.processes import cpu_of
+from benchmarks.command import Found, check, environment, main, scratch
+from benchmarks.peers.backlog import make_stream, read_back
+from benchmarks.peers.drains import Check, Start, in_turn, summary
+from stream_ml.bench.processes import Child
+from stream_ml.bench.stand import Stand
 from stream_ml.bench.subject import Subject
-from stream_ml.bench.throughput import drain
 from stream_ml.demos.broker import QUICK, Broker
 
 CODECS = ("none", "zstd", "lz4", "snappy", "gzip")
@@ -29,32 +30,37 @@ OUTPUTS = ("predictions", "examples", "journal")
 def benchmark(quick: bool) -> Found:
     """Measure on a broker of our own, stopped in the end."""
     payments, rounds = (2_000, 1) if quick else (100_000, 5)
-    runs: dict[str, list[Found]] = {codec: [] for codec in CODECS}
     with scratch() as folder, Broker(folder / "broker", machine=QUICK if quick else ()) as broker:
         stream = make_stream(folder, payments)
-        for _ in range(rounds):
-            for codec in CODECS:
-                with environment(**{} if codec == "none" else {SETTING: codec}):
-                    runs[codec].append(drained(broker, stream))
-    measures = {"events_per_second": 0, "cpu_us_per_event": 2, "broker_cpu_us_per_event": 2, "bytes_per_event": 0}
+        right = checked(broker.folder, payments)
+        runs = in_turn(broker, stream, rounds, {codec: (compressed(codec), right) for codec in CODECS})
     return {
         "workload": f"cards on Kafka: a backlog of {payments:,} payments with labels, outputs and journal compressed",
         "rounds": rounds,
-        "codecs": {
-            codec: {what: spread([one[what] for one in ones], digits) for what, digits in measures.items()}
-            for codec, ones in runs.items()
-        },
+        "codecs": {codec: summary(ones) for codec, ones in runs.items()},
     }
 
 
-def drained(broker: Broker, stream: Stream) -> Found:
-    """Drain a copy of the stream, and see that each payment is answered."""
-    with filled(broker.address, stream) as place:
-        took = drain(place, Subject(meter=lambda: cpu_of(broker.pid) or 0.0))
-        values, stamps = read_back(broker.address, f"{place.name}.predictions")
-        check(holds=len(values) == stream.events, what=f"{len(values)} predictions of {stream.events}")
-        written = sum(stored(broker.folder, f"{place.name}.{kind}") for kind in OUTPUTS)
-    return {**rates(np.sort(np.array(stamps)), stream.events, took), "bytes_per_event": written / stream.events}
+def compressed(codec: str) -> Start:
+    """Return what starts a worker that writes with a codec."""
+
+    def start(place: Stand, until_end: bool) -> Child:
+        with environment(**{} if codec == "none" else {SETTING: codec}):
+            return Subject().start(place, until_end)
+
+    return start
+
+
+def checked(folder: Path, payments: int) -> Check:
+    """Return a check that each payment is answered; it tells how many bytes the broker in a folder holds of one."""
+
+    def right(servers: str, name: str) -> tuple[NDArray[np.int64], Found]:
+        values, stamps = read_back(servers, f"{name}.predictions")
+        check(holds=len(values) == payments, what=f"{len(values)} predictions of {payments}")
+        written = sum(stored(folder, f"{name}.{kind}") for kind in OUTPUTS)
+        return np.sort(np.array(stamps, np.int64)), {"bytes_per_event": round(written / payments)}
+
+    return right
 
 
 def stored(folder: Path, topic: str) -> int:
@@ -65,9 +71,10 @@ def stored(folder: Path, topic: str) -> int:
 def section(found: Found, table: Callable[..., list[str]], told: Callable[[Any], str]) -> list[str]:
     """Spell what each codec costs."""
     rows = [
-        [codec, *(told(one[what]) for what in (
-            "events_per_second", "cpu_us_per_event", "broker_cpu_us_per_event", "bytes_per_event"
-        ))]
+        [
+            codec, *(told(one[what]) for what in ("events_per_second", "cpu_us_per_event", "broker_cpu_us_per_event")),
+            f"{one['answers']['bytes_per_event']:,}",
+        ]
         for codec, one in found["codecs"].items()
     ]  # fmt: skip
     head = ["compression", "payments/s", "CPU us a payment", "of the broker besides", "bytes a payment and journal"]

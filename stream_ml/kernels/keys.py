@@ -34,6 +34,27 @@ def key_of(registers: Floats, words: Ints, keys: Ints, which: int, g: int, key: 
     return True
 
 
+@kernel(inlined=True)
+def empty(heads: Floats, row: int, template: Floats) -> None:
+    """Make the heads of a row those of an empty one."""
+    base = row * template.shape[0]
+    for j in range(template.shape[0]):
+        heads[base + j] = template[j]
+
+
+@kernel(inlined=True)
+def seat(
+    row: int, slot: int, words: Ints, at: int, width: int, slots: Ints, stored: Ints, used: Bytes, heads: Floats,
+    template: Floats,
+) -> None:  # fmt: skip
+    """Give an empty row to the key of words[at : at + width], in a slot that is free."""
+    slots[slot] = row + 1
+    used[row] = 1
+    for j in range(width):
+        stored[row * width + j] = words[at + j]
+    empty(heads, row, template)
+
+
 @kernel(
     signature="i8(f8[:,::1], i8[:,::1], i8[:,::1], u1[::1], i8[::1], i8[::1], i8[::1], i8[::1], u1[::1], u1[::1], "
     "i8[::1], f8[::1], f8[::1], i8[::1], i8, i8)",
@@ -82,7 +103,6 @@ def resolve(
         The first record not done, because rows or slots ran out; `end` when all are.
     """
     width = keys.shape[1]
-    stride = template.shape[0]
     key = np.zeros(width + 1, np.int64)
     same = True
     for j in range(width):
@@ -103,12 +123,7 @@ def resolve(
                     row = counts[0]
                     counts[0] += 1
                 counts[2] += 1
-                slots[slot] = row + 1
-                used[row] = 1
-                for j in range(width):
-                    stored[row * width + j] = key[j]
-                for j in range(stride):
-                    heads[row * stride + j] = template[j]
+                seat(row, slot, key, 0, width, slots, stored, used, heads, template)
             marks[row] |= CHANGED
             rows[g] = row
         if (roles[g] & 1) != 0:
@@ -185,14 +200,13 @@ def pack_rows(rows: Ints, heads: Floats, stride: int, slab: Floats, layout: Ints
             out[place] = np.float64(n)
 
 
-@kernel
-def clear_rows(rows: Ints, heads: Floats, stride: int, slab: Floats, alloc: Ints, layout: Ints) -> None:
-    """Give the blocks of these rows back to the slab."""
-    for i in range(rows.shape[0]):
-        for w in range(layout.shape[0]):
-            at = rows[i] * stride + layout[w, AT] + (0 if layout[w, EVENTS] != 0 else 1)
-            while heads[at] >= 0.0:
-                drop_first(heads, at, slab, alloc)
+@kernel(inlined=True)
+def clear(row: int, heads: Floats, stride: int, slab: Floats, alloc: Ints, layout: Ints) -> None:
+    """Give the blocks of a row back to the slab."""
+    for w in range(layout.shape[0]):
+        at = row * stride + layout[w, AT] + (0 if layout[w, EVENTS] != 0 else 1)
+        while heads[at] >= 0.0:
+            drop_first(heads, at, slab, alloc)
 
 
 @kernel(inlined=True)
@@ -208,8 +222,7 @@ def blank(heads: Floats, base: int, template: Floats, fixed: int) -> bool:
 
 @kernel(
     signature="i8(i8, i8, i8[::1], i8[::1], i8, u1[::1], u1[::1], i8[::1], i8[::1], f8[::1], f8[::1], i8, f8[::1], "
-    "i8[::1], i8[:,::1], f8[::1])",
-    allocates=True,
+    "i8[::1], i8[:,::1], f8[::1])"
 )
 def forget(
     hand: int,
@@ -235,7 +248,6 @@ def forget(
     due stays until it is copied.
     """
     stride = template.shape[0]
-    one = np.zeros(1, np.int64)
     for _ in range(steps):
         hand += 1
         if hand >= counts[0]:
@@ -252,8 +264,7 @@ def forget(
                 break
         if alive:
             continue
-        one[0] = hand
-        clear_rows(one, heads, stride, slab, alloc, layout)
+        clear(hand, heads, stride, slab, alloc, layout)
         remove_words(slots, stored, width, hand)
         used[hand] = 0
         marks[hand] = CLEAN
@@ -277,18 +288,11 @@ def settle(
 ) -> None:
     """Make fresh rows first, first + 1, … for n keys that have none (the tables have room)."""
     last = slots.shape[0] - 1
-    stride = template.shape[0]
     for i in range(words.shape[0] // max(width, 1) if width > 0 else 1):
-        row = first + i
-        for j in range(width):
-            stored[row * width + j] = words[i * width + j]
         at = hash_words(words, i * width, width) & last
         while slots[at] != 0:
             at = (at + 1) & last
-        slots[at] = row + 1
-        used[row] = 1
-        for j in range(stride):
-            heads[row * stride + j] = template[j]
+        seat(first + i, at, words, i * width, width, slots, stored, used, heads, template)
 
 
 @kernel(inlined=True)
@@ -356,17 +360,10 @@ def lay(
             row = counts[0]
             counts[0] += 1
             counts[2] += 1
-            slots[slot] = row + 1
-            used[row] = 1
-            for j in range(width):
-                stored[row * width + j] = words[i * width + j]
+            seat(row, slot, words, i * width, width, slots, stored, used, heads, template)
         else:
-            for w in range(layout.shape[0]):
-                at_block = row * stride + layout[w, AT] + (0 if layout[w, EVENTS] != 0 else 1)
-                while heads[at_block] >= 0.0:
-                    drop_first(heads, at_block, slab, alloc)
-        for j in range(stride):
-            heads[row * stride + j] = template[j]
+            clear(row, heads, stride, slab, alloc, layout)
+            empty(heads, row, template)
         for j in range(fixed.shape[1]):
             heads[row * stride + j] = fixed[i, j]
         for w in range(layout.shape[0]):

@@ -16,7 +16,7 @@ _LOOKS = 8  # within the limit; a turn is counted in looks, so that a stopped pr
 
 
 class Watchdog:
-    """Watches the turns of the thread that makes it; a turn costs it two assignments.
+    """Watches turns, one at a time, in whichever thread each begins; a turn costs it a few assignments.
 
     A thread looks now and then whether the turn that it saw last is still going on. Where not even that thread can run,
     because something holds the interpreter in machine code, faulthandler ends the process, with a traceback instead of
@@ -30,7 +30,7 @@ class Watchdog:
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._thread = threading.get_ident()
+        self._thread = 0
         self._turn: str | None = None
         self._number = 0
         self._ended = threading.Event()
@@ -38,6 +38,7 @@ class Watchdog:
 
     def begin(self, turn: str) -> None:
         """Begin a turn, named as the line will name it."""
+        self._thread = threading.get_ident()
         self._number += 1
         self._turn = turn
 

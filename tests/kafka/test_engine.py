@@ -11,6 +11,7 @@ import pytest
 from stream_ml.config.kafka import KafkaSettings
 from stream_ml.config.settings import Settings
 from stream_ml.demos.broker import Broker
+from stream_ml.engines.kafka import feeding
 from stream_ml.engines.kafka.topics import Admin, names
 from stream_ml.engines.kafka.worker import Worker
 from stream_ml.language.pipeline import Pipeline
@@ -38,7 +39,13 @@ def sent_of(pipeline: Pipeline, seed: int, size: int) -> list[Sent]:
 
 
 @pytest.mark.parametrize("name", ["cards", "bikes", "recommend", "clicks"])
-def test_one_partition_gives_the_cores_answers(broker: Broker, prefix: str, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["in the loop", "beside it"])
+def test_one_partition_gives_the_cores_answers(
+    broker: Broker, prefix: str, tmp_path: Path, name: str, beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second worker takes snapshots all the time, in between its turns."""
+    if beside:
+        monkeypatch.setattr(feeding, "_MANY", 0)
     pipeline, _ = named(name, prefix, tmp_path)
 
     async def scenario() -> None:

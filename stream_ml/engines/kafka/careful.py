@@ -24,29 +24,37 @@ _PATIENCE_S = 2.0
 
 
 class Gate:
-    """Keeps the tasks of one process apart while one of them has written down what it feeds.
+    """Keeps the turns of one process apart, and its tasks while one of them has written down what it feeds.
 
     Otherwise a record of one task would be blamed for the death that another task's record was.
     """
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
+        self._alone, self._turn = asyncio.Lock(), asyncio.Lock()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Let no other task feed."""
-        async with self._lock:
+        """Let no other task feed: those that passed before have fed when this begins."""
+        async with self._alone:
+            async with self._turn:
+                pass
             yield
 
     async def passed(self) -> None:
-        """Wait for whoever is alone; who then feeds at once, without waiting for anything else, feeds apart.
+        """Wait for whoever is alone; a task that then asks for its turn before it waits for anything else feeds apart.
 
         Brokers that do not answer a careful task hold the others up for moments only.
         """
-        if self._lock.locked():
+        if self._alone.locked():
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE_S), self._lock:
+                async with asyncio.timeout(_PATIENCE_S), self._alone:
                     pass
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Let no other turn be computed, and no snapshot be packed; first come, first served."""
+        async with self._turn:
+            yield
 
 
 class Owners:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -76,10 +77,16 @@ class Snapshots:
         The task's partition of the state topic.
     budget_s
         A snapshot is due when feeding again what came since would take longer, in seconds.
+    alone
+        Keeps turns away while a piece is packed.
     """
 
-    def __init__(self, machine: Machine, pieces: Pieces, state: TopicPartition, budget_s: float) -> None:
+    def __init__(
+        self, machine: Machine, pieces: Pieces, state: TopicPartition, budget_s: float,
+        alone: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:  # fmt: skip
         self._machine, self._pieces, self._state, self._budget_s = machine, pieces, state, budget_s
+        self._alone = alone
         self._places: list[tuple[int, ...]] = []
         self._since_s = 0.0
         self._work: asyncio.Task[None] | None = None
@@ -136,18 +143,22 @@ class Snapshots:
     async def _write(self, blobs: Iterator[bytes]) -> None:
         entry = str(self._entry).encode()
         fresh: list[tuple[int, ...]] = []
-        blob = next(blobs)
+        blob = await self._packed(blobs)
         self.bytes = 0
-        for number, following in enumerate(blobs):
-            fresh.append(await self._pieces.write(self._state, b"%s:%d" % (entry, number), blob))
+        while following := await self._packed(blobs):
+            fresh.append(await self._pieces.write(self._state, b"%s:%d" % (entry, len(fresh)), blob))
             self.bytes += len(blob)
             blob = following
-            await asyncio.sleep(0)
         manifest = read_manifest(blob)
         self._places = (self._places if not manifest.base else []) + fresh
         self._places = self._places[-len(manifest.checks) :]
         self._manifest = blob
         self._work = None
+
+    async def _packed(self, blobs: Iterator[bytes]) -> bytes:
+        """Return the next blob, empty after the last."""
+        async with self._alone():
+            return next(blobs, b"")
 
     def part(self) -> Part | None:
         """Return the record that makes a written snapshot count, for the next turn's transaction."""

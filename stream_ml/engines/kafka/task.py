@@ -14,11 +14,11 @@ from stream_ml.client.log import now_ms
 from stream_ml.engines.attempts import Attempt
 from stream_ml.engines.kafka.careful import Careful
 from stream_ml.engines.kafka.client import place
+from stream_ml.engines.kafka.feeding import Feeding
 from stream_ml.engines.kafka.given_up import GivenUp
 from stream_ml.engines.kafka.job import Job, Shared
 from stream_ml.engines.kafka.logs import Logs
 from stream_ml.engines.kafka.notes import ATTEMPT, RELEASED, SERVING, write_attempt
-from stream_ml.engines.kafka.pace import Pace
 from stream_ml.engines.kafka.recovery import ORIGIN, POINTER, Recovered, recover
 from stream_ml.engines.kafka.snapshots import Snapshots
 from stream_ml.engines.kafka.sources import Sources
@@ -31,6 +31,8 @@ from stream_ml.sessions.session import Place, Turn
 
 _IDLE_S = 0.25
 _GATHER_S = 0.005
+#: Records that are worth computing while the turn before them is being written.
+_ENOUGH = 4_000
 _SAY_EVERY_S = 1.0
 
 
@@ -159,8 +161,11 @@ class Task:
             await logs.close()
         self.session = found.session
         self.session.mark = self.stages
-        self._pace = Pace(shared.settings, compiled=self.session.learner.compiled)
-        self._snapshots = Snapshots(self.session, shared.pieces, self._state, shared.settings.snapshot_seconds)
+        name = f"{self.job.pipeline}: task {self.job.name}"
+        self._feeding = Feeding(self.session, shared, name, self.told)
+        self._snapshots = Snapshots(
+            self.session, shared.pieces, self._state, shared.settings.snapshot_seconds, shared.gate.turn
+        )
         self._snapshots.restored(found.generation, found.at, found.entry, found.again_s)
         self._last = found.journal
         if found.is_fresh:
@@ -202,7 +207,7 @@ class Task:
         else:
             places = {**await sources.since(int(start)), **{tp: whole[tp] for tp in self.job.first}}
         await sources.open({place(tp): at for tp, at in places.items()}, first=self.job.first)
-        self._commit(self.session.feed(sources.nothing()))
+        self._commit(*await self._feeding.turn(sources.nothing()))
         await self._settled()
 
     def _progress(self, done: int, entries: int) -> None:
@@ -226,7 +231,7 @@ class Task:
             else:
                 await self._gathered(sources)
             self.told.lag = sources.lag
-            runs = sources.take(self._careful.limit(self._pace.records))
+            runs = sources.take(self._careful.limit(self._feeding.limit))
             if runs:
                 await (self._careful.feed(runs) if self._careful.on else self._turn(runs))
                 await sources.fill(0.0)
@@ -253,7 +258,7 @@ class Task:
 
         What is fed earlier would only wait for the turn before it, and what comes meanwhile for both.
         """
-        while sources.waiting < self._pace.records:
+        while sources.waiting < min(_ENOUGH, self._feeding.limit):
             if self._flight is not None and not self._flight.done():
                 await asyncio.wait({self._flight}, timeout=_GATHER_S)
                 await sources.fill(0.0)
@@ -289,7 +294,7 @@ class Task:
     async def _turn(self, runs: Sequence[Run], tick: int | None = None) -> None:
         await self.job.edge(self.session)
         await self._shared.gate.passed()
-        turn, fed_s = self._decide(runs, tick)
+        turn, fed_s = await self._feeding.turn(runs, tick)
         await self._settled()
         if self._interval > 0:
             await asyncio.sleep(self._interval)
@@ -306,7 +311,7 @@ class Task:
         await self.job.edge(self.session)
         async with self._shared.gate.alone():
             await self._keep(attempt)
-            turn, fed_s = self._decide(runs, tick, skipped)
+            turn, fed_s = await self._feeding.turn(runs, tick, skipped)
             if attempt.size == 1:
                 await self._keep(replace(attempt, begun=False))
             self._commit(turn, fed_s)
@@ -317,27 +322,6 @@ class Task:
         owner = self._writer.epoch
         headers = [(ORIGIN, owner.encode())]
         await self._writer.commit([Part(self._state, [ATTEMPT], [write_attempt(attempt, owner)], headers)])
-
-    def _decide(self, runs: Sequence[Run], tick: int | None, skipped: Sequence[Place] = ()) -> tuple[Turn, float]:
-        """Compute a turn; returns what that took, too, in seconds."""
-        watchdog, records = self._shared.watchdog, sum(len(run.values) for run in runs)
-        if watchdog is not None:
-            what = ", ".join(f"{run.source} {run.offsets[0]} to {run.offsets[-1]}" for run in runs if len(run.values))
-            name = f"{self.job.pipeline}: task {self.job.name}, turn {self.session.number + 1}"
-            watchdog.begin(f"{name} ({what or 'deadlines'})")
-        begun = time.perf_counter()
-        try:
-            given = {"skipped": skipped} if tick is None else {"skipped": skipped, "tick": tick}
-            turn = self.session.feed(runs, **given)
-        finally:
-            if watchdog is not None:
-                watchdog.end()
-        fed_s = time.perf_counter() - begun
-        if records:
-            self._pace.after(records, len(turn.entry), fed_s)
-        self.told.records += records
-        self.told.feed_s += fed_s
-        return turn, fed_s
 
     def _commit(self, turn: Turn, fed_s: float = 0.0) -> None:
         """Begin to write a turn; `_settled` waits for its end."""
@@ -391,7 +375,7 @@ class Task:
             self._snapshots.begin(self._last)
             await self._snapshots.finished()
         if self._snapshots.part() is not None:
-            self._commit(self.session.feed([]))
+            self._commit(*await self._feeding.turn([]))
             await self._settled()
         await self._mark(RELEASED)
 

@@ -23,7 +23,7 @@ from stream_ml.bench.stand import Stand
 from stream_ml.bench.subject import Subject
 from stream_ml.bench.throughput import Backlog, throughput
 from stream_ml.client.address import kafka_servers
-from stream_ml.demos.broker import QUICK, Broker
+from stream_ml.demos.broker import QUICK, SHIPPED, Broker
 
 CARDS = Path(__file__).resolve().parent.parent / "stream_ml" / "demos" / "cards.py"
 WORKER, ECHO, PASS = "stream-ml run", "transactional echo", "transactional pass-through"
@@ -34,11 +34,11 @@ SHARES = ("p50", "p99")
 
 def benchmark(quick: bool) -> Found:
     """Measure on a broker of our own, stopped in the end."""
-    with scratch() as folder, Broker(folder / "broker", machine=QUICK if quick else ()) as broker:
+    with scratch() as folder, Broker(folder / "broker", machine=QUICK if quick else SHIPPED) as broker:
         url = f"kafka://{broker.address}"
         return {
-            "workload": "cards on Kafka, one broker with one copy of each topic, one worker, transactions of 10 ms at"
-            " the soonest, all of it on these cores",
+            "workload": "cards on Kafka, one broker (options of Kafka's own start script) with one copy of each topic,"
+            " one worker, transactions of 10 ms at the soonest, all of it on these cores",
             "latency": {
                 f"{rate:.0f}": latencies(url, rate, 3.0 if quick else 20.0, 1 if quick else 2)
                 for rate in (RATES[:1] if quick else RATES)

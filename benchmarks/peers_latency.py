@@ -4,8 +4,8 @@ First the curves: a load that rises by half from step to step until it is not su
 the worker beside the echo at half of what the worker sustained, in turn. Then all of them in turn at a rate that Faust
 can hold. Readers are `read_committed`; the worker, the echo and Quix commit 10 ms after their last commit at the
 soonest, and Quix and Faust wait at most 5 ms for a batch to fill. Quix is asked for exactly once, as the worker is;
-Faust gives at least once, so its readers wait for no commit. The echo computes nothing and keeps nothing. All of it
-takes about twelve minutes.
+Faust gives at least once, so its readers wait for no commit. The echo computes nothing and keeps nothing. The broker's
+Java machine has the options of Kafka's own start script. All of it takes about twenty minutes.
 
     python -m benchmarks peers_latency [--quick]
 """
@@ -20,7 +20,7 @@ from benchmarks.kafka import CARDS, ECHO, WORKER, floor, latencies
 from benchmarks.peers.drains import PEERS, in_place, peers_versions
 from stream_ml.bench.latency import STEPS, Asked, latency
 from stream_ml.bench.subject import Subject
-from stream_ml.demos.broker import QUICK, Broker
+from stream_ml.demos.broker import QUICK, SHIPPED, Broker
 
 NAMES = ("Quix Streams + river, exactly once", "Faust + river")
 RATE, INTERVAL_S, HALF_LIMIT = 1_000.0, 0.01, 1.5
@@ -49,12 +49,13 @@ def benchmark(quick: bool) -> Found:
     """Measure on a broker of our own, stopped in the end."""
     versions, length = peers_versions(), BRIEF if quick else FULL
     others = {name: Subject(in_place(PEERS[name], 0, INTERVAL_S)) for name in NAMES}
-    with scratch() as folder, Broker(folder / "broker", machine=QUICK if quick else ()) as broker:
+    with scratch() as folder, Broker(folder / "broker", machine=QUICK if quick else SHIPPED) as broker:
         url = f"kafka://{broker.address}"
         swept = curves(url, {WORKER: Subject(), ECHO: floor("echo"), **others}, length)
         return {
             "workload": "cards on Kafka, open loop, a label for one payment in five a second after it, one partition,"
-            f" transactions {INTERVAL_S * 1e3:g} ms apart at the soonest (Faust has none)",
+            f" transactions {INTERVAL_S * 1e3:g} ms apart at the soonest (Faust has none), the broker with options of"
+            " Kafka's own start script",
             "peers": versions,
             "guarantees": {name: PEERS[name].guarantee for name in NAMES},
             "curves": swept,

@@ -319,6 +319,14 @@ def gather_text(codes: Ints, arena: Bytes, places: Ints, out: Bytes, ends: Ints)
         ends[i] = at
 
 
+@kernel(signature="void(f8[::1], u1[::1])")
+def mark(codes: Floats, live: Bytes) -> None:
+    """Set live[code] for every code; what is missing or no code at all is left out."""
+    for i in range(codes.shape[0]):
+        if 0.0 <= codes[i] < live.shape[0]:
+            live[int(codes[i])] = 1
+
+
 @kernel(signature="void(u1[::1], i8[::1], u1[::1], u1[::1], i8[:,::1], i8[::1], i8[::1])")
 def sweep(live: Bytes, slots: Ints, arena: Bytes, fresh: Bytes, places: Ints, free: Ints, counts: Ints) -> None:
     """Forget the symbols that are not `live`: their codes become free, the live bytes move into `fresh`.

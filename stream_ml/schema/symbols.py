@@ -111,8 +111,7 @@ class Symbols:
         """Forget every symbol whose code is in none of the arrays `used` (NaN and negative codes are left out)."""
         live = np.zeros(self._places.shape[0], np.uint8)
         for codes in used:
-            held = codes[(codes >= 0) & (codes < live.size)]  # type: ignore[operator]
-            live[held.astype(np.int64)] = 1
+            table.mark(np.ascontiguousarray(codes, np.float64).reshape(-1), live)
         free_before = self._places[: int(self._counts[0]), 1] < 0
         live[: int(self._counts[0])][free_before] = 0
         slots = np.zeros(self._slots.size, np.int64)

@@ -258,13 +258,14 @@ class Scorer:
         yield self.intake.silent_codes()
         store, spec = self.store, self.spec
         top = int(store.scalars[operations.SLOTS])
-        yield store.kept[:top]
-        yield store.label_values[: store.label_top]
+        for column in spec.slot_texts:
+            if column < store.width:  # without examples slots are short
+                yield store.kept[:top, column]
+        for column in spec.label_texts:
+            yield store.label_values[: store.label_top, column]
         seqs = np.arange(int(store.scalars[operations.TAIL]), int(store.scalars[operations.HEAD]))
-        ring = store.ring[seqs & (store.ring.shape[0] - 1)]
-        if spec.id is not None and spec.id.kind == "text":
-            yield np.ascontiguousarray(ring[:, R_WORD]).view(np.float64)
-            yield np.ascontiguousarray(store.labels[: store.label_top, L_WORD]).view(np.float64)
-        if self.intake.on_text:
-            yield np.ascontiguousarray(ring[:, R_ON]).view(np.float64)
-            yield np.ascontiguousarray(store.labels[: store.label_top, L_WORD]).view(np.float64)
+        places = seqs & (store.ring.shape[0] - 1)
+        for column, text in ((R_WORD, spec.id is not None and spec.id.kind == "text"), (R_ON, self.intake.on_text)):
+            if text:
+                yield store.ring[places, column].view(np.float64)
+                yield np.ascontiguousarray(store.labels[: store.label_top, L_WORD]).view(np.float64)

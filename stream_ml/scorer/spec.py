@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stream_ml.features.spec import FeatureSpec
+from stream_ml.features.spec import OUTCOMES, FeatureSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +105,9 @@ class ScorerSpec:
     saved: tuple[int, ...]
     first_saved: int
     slot_texts: tuple[int, ...]
+
+    @property
+    def label_texts(self) -> tuple[int, ...]:
+        """The columns of a waiting label's values that hold symbol codes."""
+        columns = self.streams[OUTCOMES].columns if self.join is not None else ()
+        return tuple(j for j, (_, _, text) in enumerate(columns) if text)

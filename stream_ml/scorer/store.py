@@ -158,8 +158,7 @@ class Store:
         wider = np.zeros((2, _power(2 * n + 2)), np.int64)
         ends = ((operations.D_TAIL, operations.D_HEAD), (operations.H_TAIL, operations.H_HEAD))
         for row, (tail, head) in enumerate(ends):
-            for at in range(int(self.scalars[tail]), int(self.scalars[head])):
-                wider[row, at & (wider.shape[1] - 1)] = self.queues[row, at & (size - 1)]
+            _move(self.queues[row], wider[row], int(self.scalars[tail]), int(self.scalars[head]))
         self.queues = wider
 
     def make_room(self, events: int | None = None, waiting: int | None = None) -> None:
@@ -181,8 +180,7 @@ class Store:
 
     def _wider_ring(self, rows: int) -> None:
         ring = np.zeros((rows, RING_COLUMNS), np.int64)
-        seqs = np.arange(int(self.scalars[operations.TAIL]), int(self.scalars[operations.HEAD]))
-        ring[seqs & (rows - 1)] = self.ring[seqs & (self.ring.shape[0] - 1)]
+        _move(self.ring, ring, int(self.scalars[operations.TAIL]), int(self.scalars[operations.HEAD]))
         self.ring = ring
 
     def joined(self) -> None:
@@ -221,6 +219,15 @@ class Store:
 
 def _power(n: int) -> int:
     return 1 << max(int(n) - 1, 1).bit_length()
+
+
+def _move(old: I8, new: I8, tail: int, head: int) -> None:
+    """Copy rows tail to head - 1 from one ring into another, where each stands at its number modulo the ring's size."""
+    while tail < head:
+        here, there = tail & (old.shape[0] - 1), tail & (new.shape[0] - 1)
+        n = min(head - tail, old.shape[0] - here, new.shape[0] - there)
+        new[there : there + n] = old[here : here + n]
+        tail += n
 
 
 def _wider(old: I8, rows: int) -> I8:

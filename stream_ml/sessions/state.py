@@ -33,9 +33,6 @@ class State:
         spec = scorer.spec
         self._id_text = spec.id is not None and spec.id.kind == "text"
         self._on_text = scorer.intake.on_text
-        self._label_texts = (
-            tuple(j for j, (_, _, text) in enumerate(spec.streams[1].columns) if text) if spec.join is not None else ()
-        )
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -82,7 +79,7 @@ class State:
                 texts, store.labels[labels, L_WORD], text=self._id_text if not self._on_mode() else self._on_text
             ),
             "labels": store.labels[labels],
-            "label_values": texts.pack(store.label_values[labels], self._label_texts),
+            "label_values": texts.pack(store.label_values[labels], self._scorer.spec.label_texts),
             "origins": origins,
             "seen": {str(number): list(seen.items()) for number, seen in self._scorer.intake.seen.items()},
             "texts": texts.texts,
@@ -142,7 +139,7 @@ class State:
         store.labels[places] = part["labels"]
         text = self._on_text if self._on_mode() else self._id_text
         store.labels[places, L_WORD] = self._unpack_words(texts, part["label_words"], text=text)
-        store.label_values[places] = texts.unpack(part["label_values"], self._label_texts)
+        store.label_values[places] = texts.unpack(part["label_values"], self._scorer.spec.label_texts)
         delayed = int(part["delayed"])
         self._enqueue(0, operations.D_TAIL, operations.D_HEAD, places[:delayed])
         self._enqueue(1, operations.H_TAIL, operations.H_HEAD, places[delayed:])

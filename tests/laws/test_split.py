@@ -75,7 +75,7 @@ def test_any_cut_is_invisible(name: str, data: st.DataObject) -> None:
     assert_same(a, b)
 
 
-@pytest.mark.parametrize("name", [*LAW, "cards", "sms"])
+@pytest.mark.parametrize("name", [*LAW, *USERS])
 def test_forgetting_symbols_is_invisible(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Symbols that nothing holds are forgotten after every turn, and their codes given to other texts."""
     log = log_of(name, 8)

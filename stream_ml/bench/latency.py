@@ -22,6 +22,8 @@ from stream_ml.errors import StreamMLError, UsageError
 
 #: Share of a step, and seconds at most, in which nothing is measured yet.
 WARM, WARM_S = 0.2, 5.0
+#: The generator's own delay at a step's end, seconds, from which no higher rate is tried.
+_LATE_S = 0.5
 #: How the rate rises from step to step, and how many steps there are at most.
 FACTOR, STEPS = 1.5, 16
 #: A generator holds all records of a step in memory.
@@ -153,6 +155,8 @@ class _Run:
             self._settle()
             if behind > GROWTH * events:  # what came last is still open when even its labels are sent: past the knee
                 return
+            if _lateness(path) > _LATE_S:  # such a rate cannot be offered here
+                return
             rate *= FACTOR
 
     def figures(self, out: Path) -> list[dict[str, Any]]:
@@ -215,3 +219,9 @@ class _Run:
             if not child.running:
                 cause = f"A process of the measurement ended: {child.told.read_text(encoding='utf-8')[-500:]}"
                 raise StreamMLError(cause)
+
+
+def _lateness(path: Path) -> float:
+    """Return by how many seconds a generator was late in the end."""
+    sent = read_sent(path)
+    return float((sent.taken - sent.intended)[-1])

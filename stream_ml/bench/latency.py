@@ -22,7 +22,7 @@ from stream_ml.errors import StreamMLError, UsageError
 
 #: Share of a step, and seconds at most, in which nothing is measured yet.
 WARM, WARM_S = 0.2, 5.0
-#: The generator's own delay at a step's end, seconds, from which no higher rate is tried.
+#: How late, in seconds, the last record of a step may be stored; from there on no higher rate is tried.
 _LATE_S = 0.5
 #: How the rate rises from step to step, and how many steps there are at most.
 FACTOR, STEPS = 1.5, 16
@@ -222,6 +222,6 @@ class _Run:
 
 
 def _lateness(path: Path) -> float:
-    """Return by how many seconds a generator was late in the end."""
+    """Return how many seconds after its moment the last record was stored."""
     sent = read_sent(path)
-    return float((sent.taken - sent.intended)[-1])
+    return float((sent.stored - sent.intended)[-1])

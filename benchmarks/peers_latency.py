@@ -5,7 +5,7 @@ the worker beside the echo at half of what the worker sustained, in turn. Then a
 can hold. Readers are `read_committed`; the worker, the echo and Quix commit 10 ms after their last commit at the
 soonest, and Quix and Faust wait at most 5 ms for a batch to fill. Quix is asked for exactly once, as the worker is;
 Faust gives at least once, so its readers wait for no commit. The echo computes nothing and keeps nothing. The broker's
-Java machine has the options of Kafka's own start script. All of it takes about twenty minutes.
+Java machine has the options of Kafka's own start script. All of it takes about fifteen minutes.
 
     python -m benchmarks peers_latency [--quick]
 """
@@ -42,7 +42,7 @@ class Length:
     rounds: int
 
 
-BRIEF, FULL = Length(1, 1.0, 2.0, 1, 0), Length(STEPS, 6.0, 10.0, 5, 2)
+BRIEF, FULL = Length(1, 1.0, 2.0, 1, 0), Length(STEPS, 4.0, 10.0, 5, 2)
 
 
 def benchmark(quick: bool) -> Found:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +116,8 @@ def latency(asked: Asked, say: Say, subject: Subject = WORKER) -> dict[str, Any]
         "steps": figures,
     }
     if asked.sweep:
-        held = [one["rate"] for one in figures if one["sustained"]]
-        measured["knee"] = max(held) if held else None
+        held = [one["rate"] for one in takewhile(lambda one: one["sustained"], figures)]
+        measured["knee"] = held[-1] if held else None
     return {**machine(), **measured}
 
 

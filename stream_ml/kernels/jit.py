@@ -41,6 +41,8 @@ def kernel(
 ) -> Any:
     """Declare a kernel: plain double arithmetic, cached, rows in order, no fast-math.
 
+    One that Python calls lets go of the interpreter while it runs: its arrays are nobody else's meanwhile.
+
     Parameters
     ----------
     function
@@ -61,7 +63,8 @@ def kernel(
         return function
     counted: Any = {"_nrt": allocates}  # no option that numba's types know
     with cache.locating():
-        made = numba.njit(error_model="numpy", forceinline=inlined, **counted)(function)
+        alone = signature is not None
+        made = numba.njit(error_model="numpy", forceinline=inlined, nogil=alone, **counted)(function)
         made._cache = cache.Kept(function)  # type: ignore[no-untyped-call]  # noqa: SLF001  (as numba's cache=True does)
     if signature is not None:
         REGISTRY.append((cast("_Dispatcher", made), signature))

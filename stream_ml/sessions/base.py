@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -15,6 +15,8 @@ from stream_ml.plan.bundle import Plan
 from stream_ml.schema.records import Out, Run
 from stream_ml.schema.verdict import Bad
 from stream_ml.sessions import journal
+from stream_ml.sessions.codec import Seal
+from stream_ml.sessions.cut import SLICE
 
 #: Marks the beginning of a turn.
 BEGIN = "begin"
@@ -74,6 +76,29 @@ class Journaled(ABC):
         self.differences = 0
         self.mark: Callable[[str], object] = unmarked
         self._journaled = journaled
+
+    def segment(self, slice_bytes: int = SLICE) -> Iterator[bytes]:
+        """Begin a snapshot, and return it as blobs to store, the manifest last; see :meth:`unsealed`."""
+        return (seal() for seal in self.unsealed(slice_bytes))
+
+    @abstractmethod
+    def unsealed(self, slice_bytes: int = SLICE) -> Iterator[Seal]:
+        """Begin a snapshot of what changed since the last one, and return its blobs to be sealed, the manifest last.
+
+        Each blob is packed as it is taken; turns may be fed in between, and the snapshot is still of the state as it
+        stands now. Sealing one, before the next one is sealed, may be left to another thread: it lets go of the
+        interpreter.
+
+        Parameters
+        ----------
+        slice_bytes
+            Bytes of rows that are packed into one blob, before compression: how long taking one may pause the turns.
+
+        Raises
+        ------
+        UsageError
+            When the snapshot before was not taken to its end.
+        """
 
     @classmethod
     @abstractmethod

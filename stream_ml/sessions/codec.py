@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +18,8 @@ FORMAT = 1
 _CHECK = 8
 _ARRAY = 1
 _LEVEL = 1
+#: Gives a blob as it is stored, now or later and on any thread: nothing that it reads changes.
+Seal = Callable[[], bytes]
 
 
 def _plain(value: Any) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.schema.symbols import Symbols
-from stream_ml.sessions.codec import encode, seal
+from stream_ml.sessions.codec import Seal, encode, seal
 from stream_ml.sessions.parts import Part, Rows
 
 I8 = NDArray[np.int64]
@@ -53,8 +54,8 @@ class Cut:
         for one in self._gathered:
             one.rows.begin(one.copy, everything=everything)
 
-    def parts(self) -> Iterator[bytes]:
-        """Yield sealed parts, a slice of the state a step."""
+    def parts(self) -> Iterator[Seal]:
+        """Yield parts, a slice of the state a step."""
         for one in self._gathered:
             looks = 0
             while not one.rows.done:
@@ -72,11 +73,11 @@ class Cut:
                 one.close()
         while self._ready:
             yield self._ready.take()
-        yield seal(self._small)
+        yield partial(seal, self._small)
 
 
 class _Ready:
-    """Parts that wait to be taken, the oldest first; all but the newest are compressed."""
+    """Parts that wait to be taken, the oldest first; of many all but the newest are compressed."""
 
     def __init__(self) -> None:
         self._sealed: deque[bytes] = deque()
@@ -91,9 +92,9 @@ class _Ready:
         if len(self._encoded) > _STANDING:
             self._sealed.append(seal(self._encoded.popleft()))
 
-    def take(self) -> bytes:
-        """Return the oldest part, sealed."""
-        return self._sealed.popleft() if self._sealed else seal(self._encoded.popleft())
+    def take(self) -> Seal:
+        """Return the oldest part."""
+        return partial(bytes, self._sealed.popleft()) if self._sealed else partial(seal, self._encoded.popleft())
 
 
 class _Gathered:

@@ -20,6 +20,7 @@ from stream_ml.schema.verdict import Bad
 from stream_ml.scorer.machine import Origin
 from stream_ml.sessions import journal
 from stream_ml.sessions.base import BEGIN, Journaled, Place, Turn, without
+from stream_ml.sessions.codec import Seal
 from stream_ml.sessions.cut import SLICE
 from stream_ml.sessions.encode import encode
 from stream_ml.sessions.examples import Examples, Reader
@@ -180,7 +181,7 @@ class LearnerSession(Journaled):
 
     # --- snapshots ------------------------------------------------------------------------------------------------
 
-    def segment(self) -> Iterator[bytes]:
+    def unsealed(self, slice_bytes: int = SLICE) -> Iterator[Seal]:
         """Gather the whole state, and return it as blobs to store, the manifest last."""
         self._snapshots = Snapshots()
         small = {
@@ -193,7 +194,7 @@ class LearnerSession(Journaled):
             "now": self.now,
             "learner": self.learner.save(),
         }
-        return self._snapshots.begin(NoRows(), small, SLICE)
+        return self._snapshots.begin(NoRows(), small, slice_bytes)
 
     @classmethod
     def restore(cls, pipeline: Pipeline, manifest: bytes, blobs: Iterable[bytes], **options: Any) -> Self:
@@ -227,6 +228,6 @@ class NoRows:
         del everything, slice_bytes
         return self
 
-    def parts(self) -> Iterator[bytes]:
+    def parts(self) -> Iterator[Seal]:
         """Yield nothing."""
         yield from ()

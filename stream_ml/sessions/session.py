@@ -18,6 +18,7 @@ from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import Scorer
 from stream_ml.sessions import journal
 from stream_ml.sessions.base import BEGIN, Journaled, Place, Turn, without
+from stream_ml.sessions.codec import Seal
 from stream_ml.sessions.cut import SLICE
 from stream_ml.sessions.encode import Encoder
 from stream_ml.sessions.inline import Inline
@@ -239,22 +240,8 @@ class Session(Journaled):
 
     # --- snapshots ----------------------------------------------------------------------------------------------------
 
-    def segment(self, slice_bytes: int = SLICE) -> Iterator[bytes]:
-        """Begin a snapshot of what changed since the last one, and return it as blobs to store, the manifest last.
-
-        Each blob is packed as it is taken; turns may be fed in between, and the snapshot is still of the state as it
-        stands now.
-
-        Parameters
-        ----------
-        slice_bytes
-            Bytes of rows that are packed into one blob, before compression: how long taking one may pause the turns.
-
-        Raises
-        ------
-        UsageError
-            When the snapshot before was not taken to its end.
-        """
+    def unsealed(self, slice_bytes: int = SLICE) -> Iterator[Seal]:
+        """Begin a snapshot of what changed since the last one, and return it as blobs to store, the manifest last."""
         return self._snapshots.begin(self.state, self._small(), slice_bytes)
 
     def _small(self) -> dict[str, Any]:

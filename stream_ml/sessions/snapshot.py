@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ import msgspec
 import xxhash
 
 from stream_ml.errors import CorruptError, FormatError, UsageError
-from stream_ml.sessions.codec import FORMAT, encode, restore, seal
+from stream_ml.sessions.codec import FORMAT, Seal, encode, restore, seal
 
 _CHECK = 8
 
@@ -65,7 +66,7 @@ def read_manifest(raw: bytes) -> Manifest:
 class Packed(Protocol):
     """Rows as they stood when a snapshot began."""
 
-    def parts(self) -> Iterator[bytes]:
+    def parts(self) -> Iterator[Seal]:
         """Yield blobs; turns may go on in between."""
 
 
@@ -85,10 +86,10 @@ class Snapshots:
         self._since = 0
         self._under_way = False
 
-    def begin(self, state: Rows, small: dict[str, Any], slice_bytes: int) -> Iterator[bytes]:
+    def begin(self, state: Rows, small: dict[str, Any], slice_bytes: int) -> Iterator[Seal]:
         """Begin a snapshot of the state as it stands; the iterator packs it blob by blob and yields the manifest last.
 
-        Turns may go on while the iterator is drawn.
+        Turns may go on while the iterator is drawn. Each blob must be sealed before the next one is.
 
         Raises
         ------
@@ -104,20 +105,27 @@ class Snapshots:
         if everything:
             self._checks, self._base_bytes, self._since = [], 0, 0
         last = encode({"part": "small", **small})
-        return self._named(chain(cut.parts(), map(seal, [last])), small["number"], everything=everything)
+        return self._named(chain(cut.parts(), [partial(seal, last)]), small["number"], everything=everything)
 
-    def _named(self, blobs: Iterable[bytes], entry: int, *, everything: bool) -> Iterator[bytes]:
+    def _named(self, blobs: Iterable[Seal], entry: int, *, everything: bool) -> Iterator[Seal]:
         before = len(self._checks)
         for blob in blobs:
-            self._checks.append(xxhash.xxh64_intdigest(blob))
-            if everything:
-                self._base_bytes += len(blob)
-            else:
-                self._since += len(blob)
-            yield blob
+            yield partial(self._sealed, blob, everything=everything)
+        yield partial(self._manifest, entry, before)
+
+    def _sealed(self, blob: Seal, *, everything: bool) -> bytes:
+        raw = blob()
+        self._checks.append(xxhash.xxh64_intdigest(raw))
+        if everything:
+            self._base_bytes += len(raw)
+        else:
+            self._since += len(raw)
+        return raw
+
+    def _manifest(self, entry: int, before: int) -> bytes:
         body = msgspec.msgpack.encode([FORMAT, entry, self._checks, len(self._checks) - before])
         self._under_way = False
-        yield body + xxhash.xxh64_digest(body)
+        return body + xxhash.xxh64_digest(body)
 
     def read(self, manifest: Manifest, blobs: Iterable[bytes]) -> tuple[Iterator[dict[str, Any]], dict[str, Any]]:
         """Return the parts of a snapshot, oldest first, decoded as they are drawn, and its small part.

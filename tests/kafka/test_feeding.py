@@ -44,8 +44,8 @@ class Machine:
         self.act()
         return SimpleNamespace(entry=b"", number=self.number)
 
-    def segment(self) -> Iterator[bytes]:
-        yield b"piece"
+    def unsealed(self) -> Iterator[Callable[[], bytes]]:
+        yield lambda: b"piece"
 
 
 def run_of(records: int) -> list[Run]:
@@ -102,7 +102,7 @@ def test_one_turn_at_a_time_and_no_snapshot_meanwhile() -> None:
         other = asyncio.create_task(feeding(machine, gate).turn(run_of(2_000)))
         while not order:
             await asyncio.sleep(0)
-        blobs = machine.segment()
+        blobs = machine.unsealed()
         packed = asyncio.create_task(snapshots._packed(blobs))
         packed.add_done_callback(lambda _: order.append("packed"))
         for _ in range(100):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -17,7 +18,7 @@ from stream_ml.features import machine
 from stream_ml.kernels.keys import CHANGED, DUE
 from stream_ml.schema.symbols import Symbols
 from stream_ml.sessions import parts
-from stream_ml.sessions.codec import restore
+from stream_ml.sessions.codec import Seal, restore
 from stream_ml.sessions.session import Session, read_manifest
 from stream_ml.testing import Driver
 from stream_ml.testing.canonical import records
@@ -51,18 +52,22 @@ class Gathering:
     def __init__(self, driver: Driver, slice_bytes: int) -> None:
         self.driver = driver
         self.before = state(driver)
-        self.blobs = driver.session.segment(slice_bytes)
+        self.blobs = driver.session.unsealed(slice_bytes)
+        self.packed: list[Seal] = []
         self.taken: list[bytes] = []
 
     def take(self, n: int) -> bool:
-        """Take up to `n` blobs; return whether the snapshot is complete, and if so keep it."""
-        for _ in range(n):
-            blob = next(self.blobs, None)
-            if blob is None:
-                self.keep()
-                return True
-            self.taken.append(blob)
-        return False
+        """Pack up to `n` blobs, sealed turns later than packed; return whether the snapshot is complete, and kept."""
+        self.seal()
+        self.packed = list(islice(self.blobs, n))
+        if len(self.packed) == n:
+            return False
+        self.seal()
+        self.keep()
+        return True
+
+    def seal(self) -> None:
+        self.taken += [seal() for seal in self.packed]
 
     def keep(self) -> None:
         *fresh, manifest = self.taken

@@ -22,8 +22,8 @@ class Feeding:
     """Computes turns, one at a time in a process.
 
     While a thread computes a large one, or one of a model that may be slow, the loop goes on writing the turn before
-    it, fetching what comes, and telling the group that this worker lives. Kernels hold the interpreter meanwhile: where
-    they let go of it, a backlog costs a fifth more, since the two threads then hand it over at every call.
+    it, fetching what comes, and telling the group that this worker lives. Kernels let go of the interpreter: what the
+    loop does meanwhile is done beside them, on another core.
 
     Parameters
     ----------

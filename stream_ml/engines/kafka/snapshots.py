@@ -16,6 +16,7 @@ from stream_ml.config.kafka import KafkaSettings
 from stream_ml.engines.kafka.client import deadline, let_go
 from stream_ml.engines.kafka.logs import FORMAT, MANIFEST, Generation
 from stream_ml.engines.kafka.writer import BATCH_BYTES, Part
+from stream_ml.sessions.codec import Seal
 from stream_ml.sessions.session import read_manifest
 
 #: Header of a manifest: how many bytes were written for its snapshot.
@@ -28,7 +29,7 @@ class Machine(Protocol):
 
     number: int
 
-    def segment(self) -> Iterator[bytes]:
+    def unsealed(self) -> Iterator[Seal]:
         """Return blobs, the manifest last."""
 
 
@@ -118,7 +119,7 @@ class Snapshots:
             return
         self._since_s = 0.0
         self._journal, self._entry = journal, self._machine.number
-        self._work = asyncio.create_task(self._write(self._machine.segment()))
+        self._work = asyncio.create_task(self._write(self._machine.unsealed()))
 
     @property
     def busy(self) -> bool:
@@ -140,7 +141,7 @@ class Snapshots:
         if self._work is not None:
             self._work.cancel()
 
-    async def _write(self, blobs: Iterator[bytes]) -> None:
+    async def _write(self, blobs: Iterator[Seal]) -> None:
         entry = str(self._entry).encode()
         fresh: list[tuple[int, ...]] = []
         blob = await self._packed(blobs)
@@ -155,10 +156,11 @@ class Snapshots:
         self._manifest = blob
         self._work = None
 
-    async def _packed(self, blobs: Iterator[bytes]) -> bytes:
-        """Return the next blob, empty after the last."""
+    async def _packed(self, blobs: Iterator[Seal]) -> bytes:
+        """Return the next blob, empty after the last; turns are kept away while it is packed, not while compressed."""
         async with self._alone():
-            return next(blobs, b"")
+            seal = next(blobs, bytes)
+        return await asyncio.to_thread(seal)
 
     def part(self) -> Part | None:
         """Return the record that makes a written snapshot count, for the next turn's transaction."""

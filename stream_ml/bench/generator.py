@@ -30,6 +30,8 @@ from stream_ml.bench.records import Made, Records
 _MAKING_S = 4e-5
 _AHEAD_S = 0.3
 _CHUNK = 2_000
+#: Seconds between two looks at the clock: what is due by then is handed over together, late by so much at most.
+_LOOK_S = 4e-4
 EVENT, LABEL, OTHER = 0, 1, 2
 
 
@@ -106,9 +108,7 @@ class Generator:
         senders = [asyncio.create_task(self._send(lane)) for lane in self._lanes.values()]
         due, done, total = self._schedule.due, 0, len(self._schedule.values)
         while done < total:
-            wait = begin + due[done] - time.monotonic()
-            if wait > 0:
-                await asyncio.sleep(wait)
+            await asyncio.sleep(max(begin + due[done] - time.monotonic(), _LOOK_S))
             now = time.monotonic()
             end = max(done + 1, int(np.searchsorted(due, now - begin, side="right")))
             self.taken[done:end] = now
@@ -120,7 +120,6 @@ class Generator:
             failed = [one for one in senders if one.done()]
             if failed:
                 failed[0].result()
-            await asyncio.sleep(0)
         for lane in self._lanes.values():
             lane.waiting.append(-1)
             lane.woken.set()
@@ -145,6 +144,7 @@ class Generator:
             await self._all(lane, [i for i in ready if i >= 0])
             if ready[-1] < 0:
                 return
+            await asyncio.sleep(self._log.linger_s)
 
     async def _all(self, lane: Lane, ready: list[int]) -> None:
         keys, values = self._schedule.keys, self._schedule.values

@@ -20,7 +20,7 @@ NORESERVE = 0x4000
 SPACE = 1 << 36
 
 
-def reserve(words: int, dtype: type[np.generic]) -> NDArray[Any]:
+def reserve(words: int, dtype: type[np.generic], space: int = SPACE) -> NDArray[Any]:
     """Return a zeroed 1-D array of at least `words` items whose pages are taken only when touched.
 
     Parameters
@@ -29,19 +29,21 @@ def reserve(words: int, dtype: type[np.generic]) -> NDArray[Any]:
         Items that are needed now; where addresses can be reserved the array is far longer.
     dtype
         Item type.
+    space
+        Bytes of addresses.
     """
     item = np.dtype(dtype).itemsize
     try:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
-        space = mmap.mmap(-1, max(SPACE, words * item), flags=flags)
+        found = mmap.mmap(-1, max(space, words * item), flags=flags)
     except (OSError, ValueError, AttributeError, OverflowError):
         return np.zeros(words, dtype)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         try:
-            space.madvise(mmap.MADV_HUGEPAGE)
+            found.madvise(mmap.MADV_HUGEPAGE)
         except OSError:
             pass
-    return np.frombuffer(space, dtype)
+    return np.frombuffer(found, dtype)
 
 
 def grown(array: NDArray[Any], words: int) -> NDArray[Any]:

@@ -102,6 +102,38 @@ def give_up(
 
 
 @kernel(inlined=True)
+def enter(ids: Ints, word: int, seq: int) -> None:
+    """Note event `seq` as the one of its id."""
+    at = find(ids, word)
+    if at < 0:
+        at = -1 - at
+    ids[at, 0] = word
+    ids[at, 1] = seq + 1
+
+
+@kernel(inlined=True)
+def leave(ids: Ints, word: int, seq: int) -> None:
+    """Forget the id of event `seq`, unless another one has it."""
+    at = find(ids, word)
+    if at >= 0 and ids[at, 1] == seq + 1:
+        remove(ids, at)
+
+
+@kernel(signature="void(i8[:,::1], i8[:,::1], i8, i8)")
+def enter_all(ring: Ints, ids: Ints, begin: int, end: int) -> None:
+    """Note the ids of events begin .. end of the ring."""
+    for seq in range(begin, end):
+        enter(ids, ring[seq & (ring.shape[0] - 1), R_WORD], seq)
+
+
+@kernel(signature="void(i8[:,::1], i8[:,::1], i8, i8)")
+def leave_all(ring: Ints, ids: Ints, begin: int, end: int) -> None:
+    """Forget the ids of events begin .. end, which have just left the ring."""
+    for seq in range(begin, end):
+        leave(ids, ring[seq & (ring.shape[0] - 1), R_WORD], seq)
+
+
+@kernel(inlined=True)
 def time_out(
     ops: Ints, ring: Ints, ids: Ints, waiting: Ints, stacks: Ints, scalars: Ints, params: Ints, counters: Ints
 ) -> None:
@@ -117,9 +149,7 @@ def time_out(
             counters[C_DROPPED] += 1
         finish(ring, waiting, stacks, scalars, params, seq, ANSWERED)
     if params[HAS_ID] != 0:
-        at = find(ids, ring[here, R_WORD])
-        if at >= 0 and ids[at, 1] == seq + 1:
-            remove(ids, at)
+        leave(ids, ring[here, R_WORD], seq)
     scalars[TAIL] = seq + 1
 
 
@@ -134,11 +164,7 @@ def relay(rows: Ints, ring: Ints, ids: Ints, waiting: Ints, scalars: Ints, param
         ring[here, R_SLOT] = -1
         scalars[HEAD] = seq + 1
         if params[HAS_ID] != 0:
-            at = find(ids, rows[i, R_WORD])
-            if at < 0:
-                at = -1 - at
-            ids[at, 0] = rows[i, R_WORD]
-            ids[at, 1] = seq + 1
+            enter(ids, rows[i, R_WORD], seq)
         if rows[i, R_STATE] == WAITING:
             ring[here, R_SLOT] = scalars[SLOTS]
             scalars[SLOTS] += 1

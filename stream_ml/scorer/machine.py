@@ -124,7 +124,7 @@ class Scorer:
             store.make_room()
             marks = self.marks()
             begin = join.join(
-                records, begin, store.ops, store.ring, store.ids, store.waiting, store.early, store.labels,
+                records, begin, store.ops, store.ring, store.ids.table, store.waiting, store.early, store.labels,
                 store.queues, store.stacks, store.streams, store.scalars, store.params, store.counters,
             )  # fmt: skip
             store.joined()

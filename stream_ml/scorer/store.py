@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from stream_ml.kernels import operations, table
 from stream_ml.kernels.labels import L_FRESH, L_HELD, L_KNOWN, L_STATE
 from stream_ml.kernels.memory import grown, reserve
 from stream_ml.kernels.waiting import R_RECEIVED
+from stream_ml.scorer.ids import Ids
 from stream_ml.scorer.spec import ScorerSpec
 
 F8 = NDArray[np.float64]
@@ -20,6 +22,8 @@ AT, RECEIVED, LATE, ASKED, SCORE, PREDICTED, VERSION = range(7)
 OWN_COLUMNS = 7
 SILENT = 0
 RING_COLUMNS = 8
+#: Addresses for the ring and for the stacks, in bytes: a hundred million events.
+SPACE = 1 << 33
 #: Is handed the events whose wait has just ended, by sequence number, and their slots, which still hold what was saved.
 Copy = Callable[[I8, I8], None]
 
@@ -45,14 +49,15 @@ class Store:
         label = next((stream for stream in spec.streams if stream.role == "label"), None)
         self.label_columns = len(label.columns) if label else 0
         self.ops = np.zeros((capacity, 10), np.int64)
-        self.ring = np.zeros((4 * capacity, RING_COLUMNS), np.int64)
-        self.ids = np.zeros((8 * capacity, 2), np.int64)
+        self._ring: I8 = reserve(4 * capacity * RING_COLUMNS, np.int64, SPACE)
+        self.ring: I8 = _matrix(self._ring, 4 * capacity, RING_COLUMNS)
+        self.ids = Ids(8 * capacity)
         self.waiting = np.zeros((8 * capacity, 2), np.int64)
         self.early = np.zeros((1024, 2), np.int64)
         self.labels = np.zeros((1024, 4), np.int64)
         self.label_values = np.full((1024, max(self.label_columns, 1)), np.nan)
         self.queues = np.zeros((2, 1024), np.int64)
-        self.stacks = np.zeros((5, max(8 * capacity, self.labels.shape[0])), np.int64)
+        self.stacks = _stacks(max(8 * capacity, self.labels.shape[0]))
         self.scalars = np.zeros(16, np.int64)
         self.counters = np.zeros(len(operations.COUNTERS), np.int64)
         self.streams = np.zeros((max(stream.number for stream in spec.streams) + 1, 3), np.int64)
@@ -61,7 +66,7 @@ class Store:
             self.streams[stream.number, operations.S_LATENESS] = stream.lateness_ms
             self.streams[stream.number, operations.S_AHEAD] = stream.ahead_ms
         self._space: F8 = reserve(self.width * 2 * capacity, np.float64)
-        self.kept = self._space[: self.width * 2 * capacity].reshape(-1, self.width)
+        self.kept = _matrix(self._space, 2 * capacity, self.width)
         self.label_top = 1
         self.copy: Copy | None = None
         self.params = self._params(spec)
@@ -116,7 +121,7 @@ class Store:
     def nbytes(self) -> int:
         """Bytes in use."""
         slots = int(self.scalars[operations.SLOTS]) * self.width * 8
-        return slots + self.ring.nbytes + self.ids.nbytes + self.labels.nbytes + self.label_values.nbytes
+        return slots + self.ring.nbytes + self.ids.table.nbytes + self.labels.nbytes + self.label_values.nbytes
 
     def labels_for(self, n: int) -> I8:
         """Return n free places for labels."""
@@ -147,7 +152,7 @@ class Store:
 
     def _stack_room(self, n: int) -> None:
         if n > self.stacks.shape[1]:
-            stacks = np.zeros((5, 2 * n), np.int64)
+            stacks = _stacks(2 * n)
             stacks[:, : self.stacks.shape[1]] = self.stacks
             self.stacks = stacks
 
@@ -156,32 +161,36 @@ class Store:
         if n + 1 < size:
             return
         wider = np.zeros((2, _power(2 * n + 2)), np.int64)
+        wider[:, :size] = self.queues
         ends = ((operations.D_TAIL, operations.D_HEAD), (operations.H_TAIL, operations.H_HEAD))
         for row, (tail, head) in enumerate(ends):
-            _move(self.queues[row], wider[row], int(self.scalars[tail]), int(self.scalars[head]))
+            _spread(wider[row], size, int(self.scalars[tail]), int(self.scalars[head]))
         self.queues = wider
 
     def make_room(self, events: int | None = None, waiting: int | None = None) -> None:
         """See that one more batch of operations fits everywhere, or so many events of which so many wait."""
         events = self.capacity if events is None else events
-        remembered = self.remembered + max(events, self.capacity)
+        more = max(events, self.capacity)
+        if self.params[operations.HAS_ID]:
+            tail, head = int(self.scalars[operations.TAIL]), int(self.scalars[operations.HEAD])
+            self.ids.make_room(self.ring, tail, head, more)
+        remembered = self.remembered + more
         if remembered > self.ring.shape[0]:
             self._wider_ring(_power(2 * remembered))
-        if 2 * (remembered + 1) > self.ids.shape[0]:
-            self.ids = _wider(self.ids, 4 * remembered)
         waiting = max(waiting or 0, self.capacity)
-        if 2 * (self.pending + waiting + 1) > self.waiting.shape[0]:
+        if self.params[operations.BY_ON] and 2 * (self.pending + waiting + 1) > self.waiting.shape[0]:
             self.waiting = _wider(self.waiting, 4 * (self.pending + waiting))
         slots = int(self.scalars[operations.SLOTS]) + waiting
         if slots > self.kept.shape[0]:
             self._space = grown(self._space, self.width * 2 * slots)
-            self.kept = self._space[: self.width * 2 * slots].reshape(-1, self.width)
+            self.kept = _matrix(self._space, 2 * slots, self.width)
         self._stack_room(slots + 2)
 
     def _wider_ring(self, rows: int) -> None:
-        ring = np.zeros((rows, RING_COLUMNS), np.int64)
-        _move(self.ring, ring, int(self.scalars[operations.TAIL]), int(self.scalars[operations.HEAD]))
-        self.ring = ring
+        size = self.ring.shape[0]
+        self._ring = grown(self._ring, rows * RING_COLUMNS)
+        self.ring = _matrix(self._ring, rows, RING_COLUMNS)
+        _spread(self.ring, size, int(self.scalars[operations.TAIL]), int(self.scalars[operations.HEAD]))
 
     def joined(self) -> None:
         """Tell a snapshot under way what the kernel's last call ended, before slots and places are used again."""
@@ -221,12 +230,23 @@ def _power(n: int) -> int:
     return 1 << max(int(n) - 1, 1).bit_length()
 
 
-def _move(old: I8, new: I8, tail: int, head: int) -> None:
-    """Copy rows tail to head - 1 from one ring into another, where each stands at its number modulo the ring's size."""
+def _matrix(words: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
+    return words[: rows * columns].reshape(rows, columns)
+
+
+def _stacks(n: int) -> I8:
+    """Return five stacks with room for `n` each, and far more where addresses can be reserved."""
+    words = reserve(5 * n, np.int64, SPACE)
+    return _matrix(words, 5, words.size // 5)
+
+
+def _spread(ring: I8, size: int, tail: int, head: int) -> None:
+    """Move rows tail to head - 1, each at its number modulo `size`, to where each belongs in the ring grown longer."""
     while tail < head:
-        here, there = tail & (old.shape[0] - 1), tail & (new.shape[0] - 1)
-        n = min(head - tail, old.shape[0] - here, new.shape[0] - there)
-        new[there : there + n] = old[here : here + n]
+        here, there = tail & (size - 1), tail & (ring.shape[0] - 1)
+        n = min(head - tail, size - here)
+        if here != there:
+            ring[there : there + n] = ring[here : here + n]
         tail += n
 
 

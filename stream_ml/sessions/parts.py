@@ -155,7 +155,8 @@ class RingRows:
         return int(self._store.scalars[operations.TAIL]), int(self._store.scalars[operations.HEAD])
 
     def _places(self, seqs: I8) -> I8:
-        return seqs & (self._store.ring.shape[0] - 1)
+        places: I8 = seqs & (self._store.ring.shape[0] - 1)
+        return places
 
     def live(self) -> I8:
         """Return all rows."""

@@ -172,7 +172,7 @@ class State:
             waiting.append((part["seqs"][waits & there], slot_rows[there[waits]]))
         for start in range(tail, head, store.capacity):
             some = np.arange(start, min(start + store.capacity, head), dtype=np.int64)
-            relay(ring[some & last], ring, store.ids, store.waiting, store.scalars, store.params)
+            relay(ring[some & last], ring, store.ids.table, store.waiting, store.scalars, store.params)
         for seqs, slot_rows in waiting:
             still = ring[seqs & last, R_STATE] == WAITING
             store.kept[ring[seqs[still] & last, R_SLOT]] = slot_rows[still]

@@ -37,7 +37,7 @@ def sizes(driver: Driver) -> dict[str, int]:
         "keys": sum(len(space) for space in session.scorer.features.spaces),
         "symbols": len(session.symbols),
         "ring": store.ring.shape[0],
-        "ids": store.ids.shape[0],
+        "ids": store.ids.table.shape[0],
         "labels": store.labels.shape[0],
         "slots": store.kept.shape[0],
         "origins": len(session.scorer.origins),

@@ -16,11 +16,11 @@ from stream_ml.kernels.jit import COMPILED
 
 #: Linux's MAP_NORESERVE, which Python 3.11 does not name.
 NORESERVE = 0x4000
-#: Addresses reserved for one array, in bytes; nothing is used until it is touched.
-SPACE = 1 << 36
+#: Addresses reserved for one array, in bytes, of 2**47 in all; nothing is used until it is touched.
+SPACE = 1 << 34
 
 
-def reserve(words: int, dtype: type[np.generic], space: int = SPACE) -> NDArray[Any]:
+def reserve(words: int, dtype: type[np.generic]) -> NDArray[Any]:
     """Return a zeroed 1-D array of at least `words` items whose pages are taken only when touched.
 
     Parameters
@@ -29,21 +29,19 @@ def reserve(words: int, dtype: type[np.generic], space: int = SPACE) -> NDArray[
         Items that are needed now; where addresses can be reserved the array is far longer.
     dtype
         Item type.
-    space
-        Bytes of addresses.
     """
     item = np.dtype(dtype).itemsize
     try:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
-        found = mmap.mmap(-1, max(space, words * item), flags=flags)
+        space = mmap.mmap(-1, max(SPACE, words * item), flags=flags)
     except (OSError, ValueError, AttributeError, OverflowError):
         return np.zeros(words, dtype)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         try:
-            found.madvise(mmap.MADV_HUGEPAGE)
+            space.madvise(mmap.MADV_HUGEPAGE)
         except OSError:
             pass
-    return np.frombuffer(found, dtype)
+    return np.frombuffer(space, dtype)
 
 
 def grown(array: NDArray[Any], words: int) -> NDArray[Any]:

@@ -31,6 +31,11 @@ class Ids:
         self._next: I8 | None = None
         self._blank = self._begin = self._end = self._head = 0
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use, the next table's too."""
+        return self.table.nbytes + (0 if self._next is None else self._next.nbytes)
+
     def make_room(self, ring: I8, tail: int, head: int, more: int) -> None:
         """See that `more` events fit besides those that stand in the ring from tail to head - 1.
 

@@ -22,8 +22,6 @@ AT, RECEIVED, LATE, ASKED, SCORE, PREDICTED, VERSION = range(7)
 OWN_COLUMNS = 7
 SILENT = 0
 RING_COLUMNS = 8
-#: Addresses for the ring and for the stacks, in bytes: a hundred million events.
-SPACE = 1 << 33
 #: Is handed the events whose wait has just ended, by sequence number, and their slots, which still hold what was saved.
 Copy = Callable[[I8, I8], None]
 
@@ -49,7 +47,7 @@ class Store:
         label = next((stream for stream in spec.streams if stream.role == "label"), None)
         self.label_columns = len(label.columns) if label else 0
         self.ops = np.zeros((capacity, 10), np.int64)
-        self._ring: I8 = reserve(4 * capacity * RING_COLUMNS, np.int64, SPACE)
+        self._ring: I8 = reserve(4 * capacity * RING_COLUMNS, np.int64)
         self.ring: I8 = _matrix(self._ring, 4 * capacity, RING_COLUMNS)
         self.ids = Ids(8 * capacity)
         self.waiting = np.zeros((8 * capacity, 2), np.int64)
@@ -121,7 +119,7 @@ class Store:
     def nbytes(self) -> int:
         """Bytes in use."""
         slots = int(self.scalars[operations.SLOTS]) * self.width * 8
-        return slots + self.ring.nbytes + self.ids.table.nbytes + self.labels.nbytes + self.label_values.nbytes
+        return slots + self.ring.nbytes + self.ids.nbytes + self.labels.nbytes + self.label_values.nbytes
 
     def labels_for(self, n: int) -> I8:
         """Return n free places for labels."""
@@ -236,7 +234,7 @@ def _matrix(words: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
 
 def _stacks(n: int) -> I8:
     """Return five stacks with room for `n` each, and far more where addresses can be reserved."""
-    words = reserve(5 * n, np.int64, SPACE)
+    words = reserve(5 * n, np.int64)
     return _matrix(words, 5, words.size // 5)
 
 

@@ -352,6 +352,9 @@ def test_changed_declarations_are_refused(reference: Path, path: Path, tmp_path:
 def test_a_run_starts_from_a_saved_state(reference: Path, path: Path, pipeline: Pipeline, tmp_path: Path) -> None:
     first = copy_of(reference, tmp_path / "first.db")
     change(first, "DELETE FROM log WHERE row > 300")
+    connection = open_database(first, Access.READ)
+    ((again,),) = connection.execute("SELECT min(row) FROM log WHERE received = (SELECT max(received) FROM log)")
+    connection.close()
     with Worker(pipeline, first, Settings()) as worker:
         worker.run(until_end=True)
         worker.session._snapshots = type(worker.session._snapshots)()
@@ -360,7 +363,7 @@ def test_a_run_starts_from_a_saved_state(reference: Path, path: Path, pipeline: 
     copy_of(reference, path)
     change(path, "UPDATE log SET received = received + 60000 WHERE row > 300")
     with Worker(pipeline, path, Settings(), start_from=tmp_path / "state") as worker:
-        assert 280 < position_of(worker.session) <= 301  # what came in the last millisecond is counted as duplicates
+        assert position_of(worker.session) in {again, 301}  # what came in the last millisecond is counted as duplicates
     with Worker(pipeline, path, Settings()) as worker:
         worker.run(until_end=True)
         stats = worker.status()["stats"]

@@ -32,7 +32,7 @@ SCORES = 1e-6  # what those differences may do to the scores of a model that lea
 
 def benchmark(quick: bool) -> Found:
     """Measure both programs in turn and compare what they answered."""
-    payments, rounds = (20_000, 2) if quick else (300_000, 3)
+    payments, rounds = (20_000, 1) if quick else (300_000, 3)
     with scratch() as folder:
         write_cards(folder, CardsSpec(payments=payments, labels=Labels.ALL))
         programs = {

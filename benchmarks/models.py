@@ -120,7 +120,7 @@ CASES = (
 def benchmark(quick: bool) -> Found:
     """Measure each case in turn."""
     warm()
-    rounds, most = (2, 400) if quick else (5, 20_000)
+    rounds, most = (1, 300) if quick else (5, 20_000)
     found = {}
     for case in CASES:
         found[case.name] = measured(case, max(300, min(most, 240_000 // case.width)), rounds)

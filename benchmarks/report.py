@@ -338,7 +338,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
 
 
 #: Written, and not yet run at full size on a quiet machine: the page says so.
-NOT_MEASURED = frozenset({"nexmark", "compression", "flights"})
+NOT_MEASURED = frozenset({"compression"})
 
 
 def page() -> str:

@@ -91,7 +91,7 @@ def prepare(folder: Path, keys: int) -> Found:
 
 def measured(path: Path, keys: int, *, quick: bool) -> Found:
     """Return latencies before and during the snapshot, and how long it took."""
-    seconds = 25.0 if quick else 100.0
+    seconds = 14.0 if quick else 100.0
     producer = start("benchmarks.appender", path, RATE, seconds, keys)
     moments: Found = {}
     watching = Thread(target=watch_file, args=(path, moments, time.monotonic() + seconds + 60.0))

@@ -337,10 +337,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
 }
 
 
-#: Written, and not yet run at full size on a quiet machine: the page says so.
-NOT_MEASURED = frozenset({"compression"})
-
-
 def page() -> str:
     """Return the page; of a benchmark without a result it says that there is none."""
     lines = [HEAD]

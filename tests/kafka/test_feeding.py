@@ -102,9 +102,12 @@ def test_one_turn_at_a_time_and_no_snapshot_meanwhile() -> None:
         other = asyncio.create_task(feeding(machine, gate).turn(run_of(2_000)))
         while not order:
             await asyncio.sleep(0)
-        blobs = machine.unsealed()
-        packed = asyncio.create_task(snapshots._packed(blobs))
-        packed.add_done_callback(lambda _: order.append("packed"))
+
+        def blobs() -> Iterator[Callable[[], bytes]]:
+            order.append("packed")
+            yield from machine.unsealed()
+
+        packed = asyncio.create_task(snapshots._packed(blobs()))
         for _ in range(100):
             await asyncio.sleep(0)
         assert order == ["begun"]

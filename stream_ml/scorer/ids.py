@@ -44,9 +44,7 @@ class Ids:
         """
         size, held = self.table.shape[0], head - tail + more
         if 2 * (held + 1) > size:  # more at once than could be foreseen
-            while 2 * (held + 1) > size:
-                size *= 2
-            self.table, self._next = _empty(size), None
+            self.table, self._next = _empty(power(2 * (held + 1))), None
             enter_all(ring, self.table, tail, head)
         elif self._next is None and 4 * held > size:
             self._next, self._blank = np.empty((2 * size, 2), np.int64), 0
@@ -65,6 +63,11 @@ class Ids:
         self._begin, self._head = tail, head
         if self._end == head:
             self.table, self._next = table, None
+
+
+def power(n: int) -> int:
+    """Return the least power of two that is not below n, at least 2."""
+    return 1 << max(int(n) - 1, 1).bit_length()
 
 
 def _empty(rows: int) -> I8:

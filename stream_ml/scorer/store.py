@@ -12,7 +12,7 @@ from stream_ml.kernels import operations, table
 from stream_ml.kernels.labels import L_FRESH, L_HELD, L_KNOWN, L_STATE
 from stream_ml.kernels.memory import grown, reserve
 from stream_ml.kernels.waiting import R_RECEIVED
-from stream_ml.scorer.ids import Ids
+from stream_ml.scorer.ids import Ids, power
 from stream_ml.scorer.spec import ScorerSpec
 
 F8 = NDArray[np.float64]
@@ -158,7 +158,7 @@ class Store:
         size = self.queues.shape[1]
         if n + 1 < size:
             return
-        wider = np.zeros((2, _power(2 * n + 2)), np.int64)
+        wider = np.zeros((2, power(2 * n + 2)), np.int64)
         wider[:, :size] = self.queues
         ends = ((operations.D_TAIL, operations.D_HEAD), (operations.H_TAIL, operations.H_HEAD))
         for row, (tail, head) in enumerate(ends):
@@ -174,7 +174,7 @@ class Store:
             self.ids.make_room(self.ring, tail, head, more)
         remembered = self.remembered + more
         if remembered > self.ring.shape[0]:
-            self._wider_ring(_power(2 * remembered))
+            self._wider_ring(power(2 * remembered))
         waiting = max(waiting or 0, self.capacity)
         if self.params[operations.BY_ON] and 2 * (self.pending + waiting + 1) > self.waiting.shape[0]:
             self.waiting = _wider(self.waiting, 4 * (self.pending + waiting))
@@ -224,10 +224,6 @@ class Store:
         return int(max(newest) + params[operations.WAIT])
 
 
-def _power(n: int) -> int:
-    return 1 << max(int(n) - 1, 1).bit_length()
-
-
 def _matrix(words: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     return words[: rows * columns].reshape(rows, columns)
 
@@ -249,6 +245,6 @@ def _spread(ring: I8, size: int, tail: int, head: int) -> None:
 
 
 def _wider(old: I8, rows: int) -> I8:
-    new = np.zeros((_power(rows), 2), np.int64)
+    new = np.zeros((power(rows), 2), np.int64)
     table.refill(old, new)
     return new

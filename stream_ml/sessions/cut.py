@@ -80,21 +80,20 @@ class _Ready:
     """Parts that wait to be taken, the oldest first; of many all but the newest are compressed."""
 
     def __init__(self) -> None:
-        self._sealed: deque[bytes] = deque()
-        self._encoded: deque[bytes] = deque()
+        self._parts: deque[Seal] = deque()
 
     def __len__(self) -> int:
-        return len(self._sealed) + len(self._encoded)
+        return len(self._parts)
 
     def put(self, encoded: bytes) -> None:
         """Put a part in."""
-        self._encoded.append(encoded)
-        if len(self._encoded) > _STANDING:
-            self._sealed.append(seal(self._encoded.popleft()))
+        self._parts.append(partial(seal, encoded))
+        if len(self._parts) > _STANDING:
+            self._parts[-1 - _STANDING] = partial(bytes, self._parts[-1 - _STANDING]())
 
     def take(self) -> Seal:
         """Return the oldest part."""
-        return partial(bytes, self._sealed.popleft()) if self._sealed else partial(seal, self._encoded.popleft())
+        return self._parts.popleft()
 
 
 class _Gathered:

@@ -64,7 +64,8 @@ $(PEERS)/.stamp: benchmarks/peers/requirements.txt
 bench: env $(KERNELS) peers-env ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
 
-bench-quick: env $(KERNELS) peers-env ## every benchmark, small and once; results go to out/bench and count for nothing
+bench-quick:    ## every benchmark, small and once, two at a time; results go to out/bench and count for nothing
+	@$(MAKE) --no-print-directory -j2 $(KERNELS) peers-env
 	$(BIN)/python -m benchmarks --quick
 
 lock: clean-lock ## pin what a clean environment resolves to today

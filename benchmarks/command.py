@@ -20,6 +20,8 @@ Found = dict[str, Any]
 Benchmark = Callable[[bool], Found]
 #: Where big streams and databases go while a benchmark runs.
 SCRATCH = "STREAM_ML_SCRATCH"
+#: Where quick results go.
+QUICK = Path("out") / "bench"
 #: Of quick runs: a dead worker's group notices sooner.
 QUICK_SETTINGS = {"STREAM_ML_KAFKA_SESSION_TIMEOUT_MS": "8000"}
 
@@ -39,7 +41,7 @@ def run(name: str, benchmark: Benchmark, *, quick: bool) -> Path:
     typed = f"python -m benchmarks {name}" + (" --quick" if quick else "")
     with environment(**QUICK_SETTINGS if quick else {}):
         found = benchmark(quick)
-    path = save(name, {"command": typed, **found}, Path("out") / "bench" if quick else None)
+    path = save(name, {"command": typed, **found}, QUICK if quick else None)
     print(path.read_text(encoding="utf-8"))
     return path
 

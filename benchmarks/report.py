@@ -1,5 +1,7 @@
 """Writes ``docs/benchmarks.md`` from ``benchmarks/results/*.json``: ``python -m benchmarks.report``.
 
+Quick runs get a page of the same make, ``out/bench/page.md``.
+
 Nothing on that page is typed by hand: every figure is one of a result.
 """
 
@@ -16,6 +18,7 @@ from benchmarks.nexmark import page as nexmark_page
 from benchmarks.peers import page as peers_page
 from benchmarks.side_by_side import RESULTS
 
+Result = dict[str, Any]
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
@@ -23,8 +26,17 @@ Written by `python -m benchmarks.report` from `benchmarks/results/`. Machines ar
 ratio of programs that ran in turn in one run; an absolute figure is orientation. Medians, ranges in brackets.
 Run them again with `make bench`, or one with `python -m benchmarks NAME [--quick]`.
 """
+QUICK_HEAD = """# Benchmarks, small and once
 
-Result = dict[str, Any]
+Written by `make bench-quick`, which runs two benchmarks at a time on small streams: all of them run, and their answers
+are right. The figures count for nothing; `make bench` measures.
+"""
+#: Pictures beside the results: by the benchmark's name, what is to be seen and what draws it.
+PICTURES: dict[str, tuple[str, Callable[[Result, Path], Path]]] = {
+    "peers": ("payments a second", peers_page.draw),
+    "peers_latency": ("latency by load", peers_page.draw_curves),
+}
+
 RECOVERY_S = 5.0
 
 
@@ -337,17 +349,26 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
 }
 
 
-def page() -> str:
+def page(results: Path = RESULTS, head: str = HEAD, to_results: str = "../benchmarks/results/") -> str:
     """Return the page; of a benchmark without a result it says that there is none."""
-    lines = [HEAD]
+    lines = [head]
     for name, (title, spelled) in SECTIONS.items():
-        path = RESULTS / f"{name}.json"
-        if path.exists():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            lines += [f"## {title}", "", f"{found['workload']}.", "", *spelled(found), "", where(found), ""]
-        else:
-            lines += [f"## {title}", "", f"Not measured yet: `python -m benchmarks {name}`.", ""]
+        lines += [f"## {title}", ""]
+        found = read(results, name)
+        if found is None:
+            lines += [f"Not measured yet: `python -m benchmarks {name}`.", ""]
+            continue
+        lines += [f"{found['workload']}.", ""]
+        if name in PICTURES:
+            lines += [f"![{PICTURES[name][0]}]({to_results}{name}.png)", ""]
+        lines += [*spelled(found), "", where(found), ""]
     return "\n".join(lines)
+
+
+def read(results: Path, name: str) -> Result | None:
+    """Return a benchmark's result, if there is one."""
+    path = results / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def where(found: Result) -> str:
@@ -359,11 +380,16 @@ def where(found: Result) -> str:
     )
 
 
-def write() -> Path:
-    """Write the page, and the pictures that it shows."""
-    peers_page.draw_all()
-    PAGE.write_text(page(), encoding="utf-8")
-    return PAGE
+def write(results: Path = RESULTS) -> Path:
+    """Write the page, and beside the results the pictures that it shows."""
+    for name, (_, draw) in PICTURES.items():
+        found = read(results, name)
+        if found is not None:
+            draw(found, results / f"{name}.png")
+    quick = results != RESULTS
+    place = results / "page.md" if quick else PAGE
+    place.write_text(page(results, QUICK_HEAD, "") if quick else page(), encoding="utf-8")
+    return place
 
 
 if __name__ == "__main__":

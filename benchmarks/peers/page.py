@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.side_by_side import RESULTS
-
 Result = dict[str, Any]
 Table = Callable[[Iterable[str], Iterable[Iterable[object]]], list[str]]
 Spread = Callable[[Result], str]
-
-PICTURE, CURVES = RESULTS / "peers.png", RESULTS / "peers_latency.png"
 
 METHOD = """Each round drains the same records with every program in turn, from topics of its own, on one broker; a
 ratio is taken within a round. Wall time runs from the first output to the last by the log's own time stamps, CPU time
@@ -84,7 +79,6 @@ def section(found: Result, table: Table, spread: Spread) -> list[str]:
     )  # fmt: skip
     versions = ", ".join(f"{name} {version}" for name, version in found["peers"].items())
     return [
-        f"![payments a second]({_from_docs(PICTURE)})", "",
         *speed, "",
         f"{found['rounds']} rounds; {versions}.", "",
         *right, "",
@@ -99,7 +93,6 @@ def latency_section(found: Result, table: Table, spread: Spread) -> list[str]:
     """Return the lines of the latencies: the curves, at half of capacity, and at one rate."""
     knees = ", ".join(f"{name} {_knee(one)}" for name, one in found["curves"].items())
     lines = [
-        f"![latency by load]({_from_docs(CURVES)})", "",
         f"Events a second that were sustained, rising by half from step to step: {knees}. Hollow points are void: the "
         "generator was more than 1 ms late at p99.9, since all of it shares these cores. A knee before a void step may "
         "be the generator's.",
@@ -167,6 +160,19 @@ def _ratio(found: Result | None, spread: Spread) -> list[str]:
     return [spread(found["by_wall_time"]), spread(found["by_cpu_time"]), str(found.get("limit", "")), verdict]
 
 
+def summary(found: Result) -> list[str]:
+    """Return the comparison in a few lines, for a terminal."""
+    ratios = found["ratios"]
+    lines = []
+    for name, one in found["programs"].items():
+        at = f"  {name:34}{one['events_per_second']['median']:>9,.0f} payments/s"
+        if name in ratios:
+            wall, cpu = (ratios[name][f"by_{what}_time"]["median"] for what in ("wall", "cpu"))
+            at += f"; the worker is {wall:g} times as fast, {cpu:g} by CPU time"
+        lines.append(at)
+    return lines
+
+
 def _small(value: float | None) -> str:
     return "" if value is None else f"{value:.1e}"
 
@@ -180,18 +186,6 @@ def _settings(programs: Result) -> list[str]:
     for name, one in programs.items():
         said.setdefault(one["settings"], []).append(name)
     return [f"- {', '.join(names)}: {settings}" for settings, names in said.items()]
-
-
-def _from_docs(path: Path) -> str:
-    return f"../benchmarks/results/{path.name}"
-
-
-def draw_all() -> None:
-    """Draw what there are results of."""
-    for path, drawn in ((PICTURE, draw), (CURVES, draw_curves)):
-        result = path.with_suffix(".json")
-        if result.exists():
-            drawn(json.loads(result.read_text(encoding="utf-8")), path)
 
 
 def draw_curves(found: Result, path: Path) -> Path:

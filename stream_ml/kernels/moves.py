@@ -50,6 +50,16 @@ def gather(kept: Floats, slots: Ints, columns: Ints, out: Floats) -> None:
             out[i, j] = kept[slot, columns[j] & NEAR]
 
 
+@kernel(signature="void(i8[:,::1], i8[::1], i8[:,::1], i8[::1])")
+def lay(rows: Ints, orders: Ints, laid: Ints, order: Ints) -> None:
+    """laid[orders[i] // 4] = rows[i], and order likewise."""
+    for i in range(rows.shape[0]):
+        at = (orders[i] >> 2) & NEAR
+        order[at] = orders[i]
+        for j in range(rows.shape[1]):
+            laid[at, j] = rows[i, j]
+
+
 @kernel(signature="void(f8[:,::1], i8[::1], i8)")
 def blank(registers: Floats, which: Ints, rows: int) -> None:
     """Make the first `rows` of these registers missing."""

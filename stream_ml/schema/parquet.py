@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from stream_ml.schema.fields import Shape
 
-ROWS = 1 << 15
+ROWS = 1 << 16
 #: What a text takes at least where it is not one of a dictionary: its length, four bytes.
 LENGTH = 4
 

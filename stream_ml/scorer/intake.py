@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.features.spec import OWN
-from stream_ml.kernels import operations
+from stream_ml.kernels import moves, operations
 from stream_ml.kernels.labels import L_WORD
 from stream_ml.schema.decoder import Columns, Decoder
 from stream_ml.schema.lines import taken as picked
@@ -274,10 +274,9 @@ def _rank(role: str, on: tuple[str, ...] | None) -> int:
 def _in_order(parts: list[I8], orders: list[I8], n: int) -> tuple[I8, I8]:
     """Return the records of all parts by their order, and the orders."""
     if len(parts) > 1 and sum(order.size for order in orders) == n:
-        laid, order = np.zeros((n, COLUMNS), np.int64), np.full(n, -1, np.int64)
+        laid, order = np.empty((n, COLUMNS), np.int64), np.full(n, -1, np.int64)
         for part, mine in zip(parts, orders, strict=True):
-            laid[mine >> 2] = part
-            order[mine >> 2] = mine
+            moves.lay(part, mine, laid, order)
         if bool((order >= 0).all()):  # each record of the turn gave one
             return laid, order
     records, order = np.concatenate(parts), np.concatenate(orders)

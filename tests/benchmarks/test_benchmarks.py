@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import report
-from benchmarks.__main__ import NAMES
+from benchmarks.__main__ import NAMES, together
 from benchmarks.__main__ import main as benchmarks
 from benchmarks.cards import largest, same_features
 from benchmarks.command import check, spread
@@ -88,11 +88,29 @@ def test_the_quickest_benchmarks_run_as_one_would_run_them(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in [*RESULTS.iterdir(), report.PAGE]}
     benchmarks()
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "out" / "bench").iterdir()}
+    place = tmp_path / "out" / "bench"
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in place.glob("*.json")}
+    page = (place / "page.md").read_text(encoding="utf-8")
+    assert f"{found['local']['produce']['records_per_second']:,} records/s" in page
+    assert "Not measured yet: `python -m benchmarks peers`" in page
     assert set(found) == {"local", "models"}
     assert found["local"]["programs"]["stream-ml run"]["payments_per_second"]["median"] > 0
     assert found["models"]["largest_difference"] < 1e-12
     assert {path: path.stat().st_mtime_ns for path in [*RESULTS.iterdir(), report.PAGE]} == before
+
+
+@pytest.mark.slow
+def test_of_quick_benchmarks_one_that_fails_is_told_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"failed: nothing$"):
+        together(["nothing", "equality"])
+    told = capsys.readouterr().out
+    assert "nothing ended with 1" in told
+    assert "cannot import name 'nothing'" in told
+    assert [path.name for path in (tmp_path / "out" / "bench").iterdir()] == ["equality.json"]
 
 
 @pytest.mark.slow

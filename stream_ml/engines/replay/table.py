@@ -24,7 +24,7 @@ from stream_ml.schema.verdict import Bad
 from stream_ml.sessions.features import FeatureSession
 
 #: Most records of a turn: many more than of a live one, for nobody waits for the first of them.
-TURN = 1 << 15
+TURN = 1 << 16
 #: Refused records that are told one by one.
 TOLD = 20
 #: Refused records after which a stream of which none was accepted is given up.

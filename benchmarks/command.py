@@ -23,7 +23,7 @@ SCRATCH = "STREAM_ML_SCRATCH"
 #: Where quick results go.
 QUICK = Path("out") / "bench"
 #: Of quick runs: a dead worker's group notices sooner.
-QUICK_SETTINGS = {"STREAM_ML_KAFKA_SESSION_TIMEOUT_MS": "8000"}
+QUICK_SETTINGS = {"STREAM_ML_KAFKA_SESSION_TIMEOUT_MS": "6000"}
 
 
 def run(name: str, benchmark: Benchmark, *, quick: bool) -> Path:

@@ -44,7 +44,7 @@ QUIET_S = 5.0  # appended before the worker starts
 
 def benchmark(quick: bool) -> Found:
     """Prepare the file, then append while the worker recovers and keeps its snapshot."""
-    keys = 50_000 if quick else 1_000_000
+    keys = 20_000 if quick else 1_000_000
     with scratch() as folder:
         path = folder / "keys.db"
         child("benchmarks.snapshot", "--prepare", folder, keys)
@@ -91,7 +91,7 @@ def prepare(folder: Path, keys: int) -> Found:
 
 def measured(path: Path, keys: int, *, quick: bool) -> Found:
     """Return latencies before and during the snapshot, and how long it took."""
-    seconds = 14.0 if quick else 100.0
+    seconds = 10.0 if quick else 100.0
     producer = start("benchmarks.appender", path, RATE, seconds, keys)
     moments: Found = {}
     watching = Thread(target=watch_file, args=(path, moments, time.monotonic() + seconds + 60.0))

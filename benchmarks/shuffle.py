@@ -36,7 +36,7 @@ BOUND = 1e-9
 def benchmark(quick: bool) -> Found:
     """Measure both jobs on a broker of our own, stopped in the end."""
     versions = peers_versions()
-    records, rounds = (2_000, 1) if quick else (40_000, 5)
+    records, rounds = (2_000, 1) if quick else (120_000, 5)
     with scratch() as folder, Broker(folder / "broker", machine=QUICK if quick else ()) as broker:
         jobs = {}
         for job, source in list(JOBS.items())[quick:]:

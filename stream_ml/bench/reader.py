@@ -60,12 +60,13 @@ class Reader:
     def take(self, at: float, topic: str, partition: int, offset: int, received: int, value: bytes) -> None:
         """Note one record that was seen at a moment (monotonic seconds)."""
         kind, seen = self._kinds.get(topic), self.seen
+        if kind in {PREDICTIONS, EXAMPLES}:
+            seen.stamps.append(received)
         if kind == PREDICTIONS:
             found = self._prediction.decode(value)
             seen.ids.append(found.id)
             seen.at.append(at)
             seen.counts.append(found.version[1])
-            seen.stamps.append(received)
         elif kind == EXAMPLES:
             example = self._example.decode(value)
             seen.examples.append(

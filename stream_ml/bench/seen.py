@@ -18,9 +18,11 @@ class Seen(msgspec.Struct):
 
     Attributes
     ----------
-    ids, at, counts, stamps
+    ids, at, counts
         Of each prediction: the event's id; when it was seen, monotonic seconds; how many examples its model had
-        learned; when the log took it, epoch ms.
+        learned.
+    stamps
+        When the log took each prediction and each example, epoch ms.
     examples
         (event's id, partition, offset, whether a label told it, whether it is learned) of each example.
     entries

@@ -97,13 +97,14 @@ class Drained:
 def rates(seen: Seen, events: int, drained: Drained) -> dict[str, Any]:
     """Return events a second and CPU an event.
 
-    Wall time runs from the first commit of predictions to the last, by the log's own time stamps, over the events after
-    those of the first commit: neither starting nor ending is in it. CPU time is all that the process spent from the
-    moment at which it was ready (imports and kernels done): joining, reading, and the snapshot at the end are in it.
+    Wall time runs from the first commit of predictions or examples to the last, by the log's own time stamps, over the
+    share of them that came after the first commit: neither starting nor ending is in it. CPU time is all that the
+    process spent from the moment at which it was ready (imports and kernels done): joining, reading, and the snapshot
+    at the end are in it.
     """
     stamps = np.array(seen.stamps)
     wall = (int(stamps.max()) - int(stamps.min())) / 1e3 if stamps.size else 0.0
-    after = int((stamps > stamps.min()).sum()) if stamps.size else 0
+    after = float((stamps > stamps.min()).mean()) * events if stamps.size else 0.0
     return {
         "events_per_second": round(after / wall) if wall > 0 else None,
         "seconds": round(wall, 3),

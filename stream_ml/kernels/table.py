@@ -363,6 +363,8 @@ def resow(codes: Ints, slots: Ints, places: Ints) -> None:
     """Put these codes into the empty `slots`."""
     last = slots.shape[0] - 1
     for i in range(codes.shape[0]):
+        if i + AHEAD < codes.shape[0]:
+            prefetch(slots, places[codes[i + AHEAD], 2] & last)
         at = places[codes[i], 2] & last
         while slots[at] != 0:
             at = (at + 1) & last

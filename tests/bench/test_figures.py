@@ -78,5 +78,7 @@ def test_throughput_counts_from_the_first_commit_to_the_last() -> None:
     seen = Seen(ids=list(range(6)), stamps=[1_000, 1_000, 1_500, 1_500, 2_000, 2_000])
     found = rates(seen, 6, Drained(2.0, 0.6, 1.0, 3))
     assert found["events_per_second"] == 4
+    late = Seen(ids=seen.ids, stamps=[*seen.stamps, *[5_000] * 6])  # examples, whose labels came after the last event
+    assert rates(late, 6, Drained(5.0, 0.6, 1.0, 4))["events_per_second"] == round(6 * 10 / 12 / 4)
     assert found["cpu_us_per_event"] == pytest.approx(1e5)
     assert rates(Seen(ids=[1], stamps=[5]), 1, Drained(1.0, 0.1, 0.0, 1))["events_per_second"] is None

@@ -25,7 +25,7 @@ WARM = 1_000
 
 def benchmark(quick: bool) -> Found:
     """Measure latencies, then idle for a while."""
-    events, idle = (50, 5.0) if quick else (500, 30.0)
+    events, idle = (30, 2.0) if quick else (500, 30.0)
     with scratch() as folder, connect(f"sqlite:///{folder}/follow.db") as client:
         client.produce("payments", [payment(n) for n in range(WARM)])
         line = cli("run", PIPELINE, "--on", f"sqlite:///{folder}/follow.db")

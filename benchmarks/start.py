@@ -39,7 +39,7 @@ LIBRARIES = "import apsw, numba, numpy, orjson, pydantic, msgspec; from river im
 
 def benchmark(quick: bool) -> Found:
     """Start workers on both engines in turn and measure each to its first prediction."""
-    rounds = 2 if quick else 9
+    rounds = 1 if quick else 9
     compileall.compile_dir(str(Path(stream_ml.__file__).parent), quiet=2)
     warm()
     local, kafka, imported = [], [], []

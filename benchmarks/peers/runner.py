@@ -30,7 +30,7 @@ from benchmarks.peers.drains import (
 from stream_ml.bench.subject import Subject
 from stream_ml.demos.broker import QUICK, Broker
 
-FEW, FULL, ROUNDS, PASS_LIMIT = 10_000, 120_000, 5, 0.6
+FEW, FULL, ROUNDS, PASS_LIMIT = 8_000, 120_000, 5, 0.6
 
 
 def measured(quick: bool) -> Found:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.cluster import ClusterMetadata
+from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
 from stream_ml.demos.broker import QUICK as QUICK_JAVA
 from stream_ml.demos.broker import Broker
@@ -25,7 +26,7 @@ from stream_ml.language.pipeline import Pipeline
 from stream_ml.plan.bundle import compile_plan
 from tests.kafka.failpoints import Failpoint
 from tests.kafka.named import named
-from tests.kafka.never_stopped import Seen, assert_one_writer, entries_of, judge, reader, send, topics_of
+from tests.kafka.never_stopped import Seen, Sent, assert_one_writer, entries_of, judge, reader, send, topics_of
 from tests.kafka.payments import inputs, payments
 from tests.kafka.test_engine import QUICK
 from tests.kafka.workers import Nursery, Process, all_end, stands_still, until
@@ -52,6 +53,7 @@ class Weather:
     done: Counter[str] = field(default_factory=Counter)
     sent: int = 0
     over: bool = False
+    going: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self, *options: str, failpoint: tuple[Failpoint, str, int, signal.Signals] | None = None) -> Process:
         worker = self.nursery.start(self.file, self.address, *options, env=PATIENT, failpoint=failpoint)
@@ -64,9 +66,18 @@ class Weather:
         while not self.over:
             batch = payments(self.prefix, self.sent, 20, self.sent)
             async with asyncio.timeout(120):
-                await send(self.address, batch)
+                while not await self.took(batch):
+                    await asyncio.sleep(0.2)
             self.sent += 20
             await asyncio.sleep(0.2)
+
+    async def took(self, batch: list[Sent]) -> bool:
+        """Send some payments; return whether the brokers took all: what they took of the others comes a second time."""
+        try:
+            await send(self.address, batch)
+        except (KafkaConnectionError, UnknownTopicOrPartitionError):  # none is there, none answered in time
+            return False
+        return True
 
     async def supervisor(self) -> None:
         """Start again what ends, as an operator's supervisor does."""
@@ -84,7 +95,14 @@ class Weather:
     async def moves(self, seconds: float = 120.0) -> float:
         """Wait until predictions come again; returns how long that took."""
         before = self.predicted
-        return await until(lambda: self.predicted > before + 20, "predictions", seconds)
+
+        def moved() -> bool:
+            for task in self.going:
+                if task.done():
+                    task.result()  # raises what ended it
+            return self.predicted > before + 20
+
+        return await until(moved, "predictions", seconds)
 
 
 Chaos = Callable[[Weather], Awaitable[float]]
@@ -105,7 +123,7 @@ async def weathered(
         weather = Weather(address, pipeline, file, prefix, partitions, nursery, seen)
         for _ in range(workers):
             weather.start()
-        going = [asyncio.create_task(weather.producer()), asyncio.create_task(weather.supervisor())]
+        going = weather.going = [asyncio.create_task(weather.producer()), asyncio.create_task(weather.supervisor())]
         try:
             await until(lambda: weather.predicted > 100, "the first predictions")
             recovered = await chaos(weather)

@@ -46,7 +46,7 @@ class Right:
 
 def benchmark(quick: bool) -> Found:
     """Measure on a broker of our own, stopped in the end."""
-    payments, rounds = (2_000, 1) if quick else (300_000, 3)
+    payments, rounds = (2_000, 1) if quick else (300_000, 5)
     machine, gather = QUICK if quick else (), {GATHER: f"{QUICK_GATHER_MS if quick else GATHER_MS}"}
     with scratch() as folder, Broker(folder / "broker", machine=machine, options=gather) as broker:
         stream = make_stream(folder, payments)

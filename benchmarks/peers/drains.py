@@ -19,7 +19,7 @@ from stream_ml.bench.copies import topic_of
 from stream_ml.bench.processes import Child, cpu_of
 from stream_ml.bench.stand import Stand
 from stream_ml.bench.subject import Subject
-from stream_ml.bench.throughput import Drained, drain
+from stream_ml.bench.throughput import Drained, drain, paced
 from stream_ml.client.address import kafka_servers
 from stream_ml.demos.broker import Broker
 from stream_ml.errors import UsageError
@@ -142,10 +142,9 @@ def rates(stamps: NDArray[np.int64], events: int, took: Drained) -> Found:
     Wall time runs from the first commit of outputs to the last, by the log's own time stamps, over the outputs after
     those of the first: neither starting nor ending is in it. CPU time is all from the moment the process was ready.
     """
-    first, last = int(stamps[0]), int(stamps[-1])
-    after = int((stamps > first).sum()) / len(stamps) * events
+    wall, after = paced(stamps, events)
     return {
-        "events_per_second": round(after / max(1e-3, (last - first) / 1e3)),
+        "events_per_second": round(after / max(1e-3, wall)),
         "cpu_us_per_event": round(took.cpu_s / events * 1e6, 2),
         "broker_cpu_us_per_event": round(took.served_cpu_s / events * 1e6, 2),
     }

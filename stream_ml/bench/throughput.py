@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from stream_ml.bench.figures import read_sent
 from stream_ml.bench.generator import EVENT, LABEL
@@ -103,8 +104,7 @@ def rates(seen: Seen, events: int, drained: Drained) -> dict[str, Any]:
     at the end are in it.
     """
     stamps = np.array(seen.stamps)
-    wall = (int(stamps.max()) - int(stamps.min())) / 1e3 if stamps.size else 0.0
-    after = float((stamps > stamps.min()).mean()) * events if stamps.size else 0.0
+    wall, after = paced(stamps, events) if stamps.size else (0.0, 0.0)
     return {
         "events_per_second": round(after / wall) if wall > 0 else None,
         "seconds": round(wall, 3),
@@ -114,6 +114,25 @@ def rates(seen: Seen, events: int, drained: Drained) -> dict[str, Any]:
         "served_by_cpu_s": round(drained.served_cpu_s, 3),
         "turns": drained.turns,
     }
+
+
+def paced(stamps: NDArray[np.int64], events: int) -> tuple[float, float]:
+    """Return the seconds from the first commit of outputs to the last, and how many events came after the first one.
+
+    Parameters
+    ----------
+    stamps
+        When the log took each output, epoch ms [n]; at least one.
+    events
+        Events that all the outputs are of.
+
+    Examples
+    --------
+    >>> paced(np.array([1_000, 1_000, 1_500, 2_000]), 10)
+    (1.0, 5.0)
+    """
+    first = int(stamps.min())
+    return (int(stamps.max()) - first) / 1e3, float((stamps > first).mean()) * events
 
 
 def _fill(asked: Backlog, place: Stand, say: Say) -> Any:

@@ -29,7 +29,8 @@ class Symbols:
     """
 
     def __init__(self) -> None:
-        self._slots = np.zeros(1 << 12, np.int64)
+        self._table: NDArray[np.int64] = reserve(1 << 12, np.int64)
+        self._slots = self._table[: 1 << 12]
         self._arena: NDArray[np.uint8] = reserve(1 << 16, np.uint8)
         self._flat: NDArray[np.int64] = reserve(3 << 12, np.int64)
         self._places: NDArray[np.int64] = self._flat[: 3 << 12].reshape(-1, 3)
@@ -114,10 +115,10 @@ class Symbols:
             table.mark(np.ascontiguousarray(codes, np.float64).reshape(-1), live)
         free_before = self._places[: int(self._counts[0]), 1] < 0
         live[: int(self._counts[0])][free_before] = 0
-        slots = np.zeros(self._slots.size, np.int64)
+        self._slots[:] = 0
         fresh = reserve(int(self._counts[2]) + (1 << 16), np.uint8)
-        table.sweep(live, slots, self._arena, fresh, self._places, self._free, self._counts)
-        self._slots, self._arena = slots, fresh
+        table.sweep(live, self._slots, self._arena, fresh, self._places, self._free, self._counts)
+        self._arena = fresh
         self._hashes = {code: value for code, value in self._hashes.items() if live[code]}
         self.all_used()
 
@@ -147,10 +148,12 @@ class Symbols:
 
     def _grow(self, size: int) -> None:
         if 2 * (int(self._counts[3]) + 1) > self._slots.size:
-            slots = np.zeros(2 * self._slots.size, np.int64)
+            size = self._slots.size
+            self._table = grown(self._table, 2 * size)
+            self._slots = self._table[: 2 * size]
+            self._slots[:size] = 0
             live = self._places[: int(self._counts[0]), 1] >= 0
-            table.resow(np.flatnonzero(live), slots, self._places)
-            self._slots = slots
+            table.resow(np.flatnonzero(live), self._slots, self._places)
         self._arena = grown(self._arena, int(self._counts[2]) + 2 * size + 64)
         rows = self._places.shape[0]
         if int(self._counts[0]) >= rows and int(self._counts[1]) == 0:

@@ -6,6 +6,7 @@ import numpy as np
 
 from stream_ml.kernels.arrays import NEAR, Bytes, Floats, Ints
 from stream_ml.kernels.jit import kernel
+from stream_ml.kernels.operations import KIND, ON, PAIR, RECEIVED, ROW, STREAM, TIME, WORD
 from stream_ml.kernels.table import find_words
 
 
@@ -50,14 +51,38 @@ def gather(kept: Floats, slots: Ints, columns: Ints, out: Floats) -> None:
             out[i, j] = kept[slot, columns[j] & NEAR]
 
 
-@kernel(signature="void(i8[:,::1], i8[::1], i8[:,::1], i8[::1])")
-def lay(rows: Ints, orders: Ints, laid: Ints, order: Ints) -> None:
-    """laid[orders[i] // 4] = rows[i], and order likewise."""
-    for i in range(rows.shape[0]):
-        at = (orders[i] >> 2) & NEAR
-        order[at] = orders[i]
-        for j in range(rows.shape[1]):
-            laid[at, j] = rows[i, j]
+@kernel(signature="void(i8[:,::1], i8[::1], i8, i8, i8[::1], i8[::1], i8[::1], f8[::1], i8[::1], i8[::1])")
+def lay(
+    records: Ints,
+    places: Ints,
+    kind: int,
+    stream: int,
+    received: Ints,
+    index: Ints,
+    rows: Ints,
+    times: Floats,
+    words: Ints,
+    on: Ints,
+) -> None:
+    """Write the join's records of one stream (kernels.operations) at `places`.
+
+    Parameters
+    ----------
+    received, index
+        Received times of a turn, and which of them is whose.
+    rows, times, words, on
+        Columns; an empty one is all zeros, empty `rows` are 0, 1, 2, ….
+    """
+    for i in range(places.shape[0]):
+        at = places[i] & NEAR
+        records[at, KIND] = kind
+        records[at, ROW] = rows[i] if rows.shape[0] > 0 else i
+        records[at, STREAM] = stream
+        records[at, RECEIVED] = received[index[i] & NEAR]
+        records[at, TIME] = int(times[i]) if times.shape[0] > 0 else 0
+        records[at, WORD] = words[i] if words.shape[0] > 0 else 0
+        records[at, ON] = on[i] if on.shape[0] > 0 else 0
+        records[at, PAIR] = 0
 
 
 @kernel(signature="void(f8[:,::1], i8[::1], i8)")

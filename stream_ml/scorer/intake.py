@@ -23,10 +23,10 @@ from stream_ml.scorer.store import SILENT, Store
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 COLUMNS = 8
 KINDS = {"event": operations.EVENT, "label": operations.LABEL, "other": operations.OTHER, "table": operations.TABLE}
 JOINER = "\x1f"
-NOTHING = np.int64(-(1 << 62))
 
 
 @dataclass(slots=True)
@@ -59,6 +59,37 @@ class Taken:
     orders: I8 = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
+def _no_numbers() -> F8:
+    return np.zeros(0)
+
+
+def _no_words() -> I8:
+    return np.zeros(0, np.int64)
+
+
+@dataclass(slots=True)
+class _Part:
+    """The join's records of one stream, column by column; an empty column is all zeros, or the row's own number.
+
+    Parameters
+    ----------
+    index, order
+        Which record of the turn each is, and where it belongs (see :attr:`Taken.orders`).
+    changes
+        (column of the records, which, value), once they are laid.
+    """
+
+    kind: int
+    stream: int
+    index: I8
+    order: I8
+    rows: I8 = field(default_factory=_no_words)
+    times: F8 = field(default_factory=_no_numbers)
+    words: I8 = field(default_factory=_no_words)
+    on: I8 = field(default_factory=_no_words)
+    changes: list[tuple[int, Flags, int]] = field(default_factory=list)
+
+
 class Intake:
     """Decodes each topic's records in bulk and lays them out for the join."""
 
@@ -69,10 +100,6 @@ class Intake:
         self._streams = spec.streams
         self.decoders = {stream.number: Decoder(stream.model, *_fields(stream, spec)) for stream in spec.streams}
         self._on = spec.join.on if spec.join is not None else None
-        self._numbers = {
-            stream.number: {name: register for name, register, text in stream.columns if not text}
-            for stream in spec.streams
-        }
         self.seen: dict[int, OrderedDict[str, int]] = {
             stream.number: OrderedDict() for stream in spec.streams if stream.role == "other" and stream.id is not None
         }
@@ -80,6 +107,7 @@ class Intake:
             for j, value in enumerate(spec.join.silence):
                 number = symbols.one(value) if isinstance(value, str) else np.nan if value is None else value
                 store.label_values[SILENT, j] = number
+        self._space = np.empty((0, COLUMNS), np.int64)
         self._silent = store.label_values[SILENT : SILENT + 1].copy()
 
     @property
@@ -95,8 +123,7 @@ class Intake:
     def take(self, fed: Fed, tick: int | None) -> Taken:
         """Decode the records of a turn; a tick is one more record that only lets time pass."""
         taken = Taken(fed, np.zeros((0, COLUMNS), np.int64))
-        parts: list[I8] = []
-        orders: list[I8] = []
+        parts: list[_Part] = []
         readable = _readable(fed)
         for number, name in enumerate(fed.names):
             streams = [stream for stream in self._streams if stream.topic == name]
@@ -105,40 +132,50 @@ class Intake:
             whole = len(fed.names) == 1 and not fed.bad
             at = np.arange(len(fed), dtype=np.int64) if whole else np.flatnonzero((fed.topics == number) & readable)
             values = fed.values if whole else picked(fed.values, at)
-            for part, order in self._topic(taken, streams, at, values):
-                parts.append(part)
-                orders.append(order)
+            parts += self._topic(taken, streams, at, values)
         if fed.bad:
             taken.refused += [(bad.index, 0, bad) for bad in fed.bad]
-            part, order = self._ticks(taken, np.array([bad.index for bad in fed.bad], np.int64))
-            parts.append(part)
-            orders.append(order)
-        if parts:
-            taken.records, taken.orders = _in_order(parts, orders, len(fed))
-        if tick is not None:
-            row = np.zeros((1, COLUMNS), np.int64)
-            row[0, operations.RECEIVED] = tick
-            taken.records = np.concatenate([taken.records, row])
-            taken.orders = np.append(taken.orders, 4 * len(fed))
+            parts.append(_ticks(taken, np.array([bad.index for bad in fed.bad], np.int64)))
+        self._lay(taken, parts, tick)
         taken.refused.sort(key=lambda one: (one[0], one[1]))
         return taken
 
-    def _topic(self, taken: Taken, streams: list[Stream], at: I8, values: Sequence[bytes]) -> list[tuple[I8, I8]]:
-        """Return (records, their order) of one topic: of an event that is also a label, two records."""
+    def _lay(self, taken: Taken, parts: list[_Part], tick: int | None) -> None:
+        """Lay the records of all parts, by their order, into the memory of the last turn's."""
+        orders = [part.order for part in parts]
+        order = orders[0] if len(orders) == 1 else np.concatenate([*orders, _no_words()])
+        places, taken.orders = _in_order(order, len(taken.fed))
+        n = places.size + (tick is not None)
+        if self._space.shape[0] < n:
+            self._space = np.empty((2 * n, COLUMNS), np.int64)
+        records = taken.records = self._space[:n]
+        begin = 0
+        for part in parts:
+            mine = places[begin : begin + part.order.size]
+            moves.lay(
+                records, mine, part.kind, part.stream, taken.fed.received, part.index, part.rows, part.times,
+                part.words, part.on,
+            )  # fmt: skip
+            for column, which, value in part.changes:
+                records[mine[which], column] = value
+            begin += mine.size
+        if tick is not None:
+            records[-1] = 0
+            records[-1, operations.RECEIVED] = tick
+            taken.orders = np.append(taken.orders, 4 * len(taken.fed))
+
+    def _topic(self, taken: Taken, streams: list[Stream], at: I8, values: Sequence[bytes]) -> list[_Part]:
+        """Return the records of one topic by stream: of an event that is also a label, two records."""
         found = []
         both = {stream.role for stream in streams} >= {"event", "label"}
-        accepted: dict[str, I8] = {}
         for stream in streams:
             columns = self.decoders[stream.number].decode(values)
-            accepted[stream.role] = at[columns.rows]
-            records = self._records(taken, stream, columns, accepted[stream.role])
-            order = 4 * accepted[stream.role] + _rank(stream.role, self._on)
-            found.append((records, order))
+            found.append(self._part(taken, stream, columns, at[columns.rows]))
             self._refuse(taken, stream, columns, at, both=both)
         if both:
-            self._pair(found, streams, accepted)
-        if any(columns_bad for columns_bad in taken.refused):
-            found.append(self._ticks(taken, at))
+            self._pair({stream.role: part for stream, part in zip(streams, found, strict=True)})
+        if taken.refused:
+            found.append(_ticks(taken, at))
         return found
 
     def _refuse(self, taken: Taken, stream: Stream, columns: Columns, at: I8, *, both: bool) -> None:
@@ -148,63 +185,46 @@ class Intake:
             if not (both and (i, bad.reason, bad.path) in known):
                 taken.refused.append((i, stream.number, bad))
 
-    def _ticks(self, taken: Taken, at: I8) -> tuple[I8, I8]:
-        """Return records that let time pass where a record was refused."""
-        mine = set(at.tolist())
-        rows = np.array(sorted({i for i, _, _ in taken.refused} & mine), np.int64)
-        records = np.zeros((rows.size, COLUMNS), np.int64)
-        records[:, operations.RECEIVED] = taken.fed.received[rows]
-        return records, 4 * rows
-
-    def _pair(self, found: list[tuple[I8, I8]], streams: list[Stream], accepted: dict[str, I8]) -> None:
-        which = {stream.role: i for i, stream in enumerate(streams)}
-        events, labels = found[which["event"]][0], found[which["label"]][0]
+    def _pair(self, parts: dict[str, _Part]) -> None:
+        event, label = parts["event"], parts["label"]
         side = operations.AFTER if self._on is None else operations.BEFORE
-        labels[np.isin(accepted["label"], accepted["event"]), operations.PAIR] = side
-        events[np.isin(accepted["event"], accepted["label"]), operations.PAIR] = side
+        label.changes.append((operations.PAIR, np.isin(label.index, event.index), side))
+        event.changes.append((operations.PAIR, np.isin(event.index, label.index), side))
 
-    def _records(self, taken: Taken, stream: Stream, columns: Columns, rows: I8) -> I8:
-        n = columns.n
+    def _part(self, taken: Taken, stream: Stream, columns: Columns, index: I8) -> _Part:
         number = stream.number
         named = {
             name: self._codes(columns, name) if text else columns.numbers[name]
             for name, _, text in stream.columns
         }
         values = {register: named[name] for name, register, _ in stream.columns}
-        taken.columns[number], taken.texts[number], taken.index[number] = values, columns.texts, rows
-        records = np.zeros((n, COLUMNS), np.int64)
-        records[:, operations.KIND] = KINDS[stream.role]
-        records[:, operations.ROW] = np.arange(n)
-        records[:, operations.STREAM] = number
-        records[:, operations.RECEIVED] = taken.fed.received.take(rows)
+        taken.columns[number], taken.texts[number], taken.index[number] = values, columns.texts, index
+        part = _Part(KINDS[stream.role], number, index, 4 * index + _rank(stream.role, self._on))
         if stream.time is not None:
-            records[:, operations.TIME] = columns.numbers[stream.time].astype(np.int64)
+            part.times = columns.numbers[stream.time]
         if stream.role == "event":
-            words = self._words(columns, stream.id, named) if stream.id else taken.fed.offsets[rows]
-            records[:, operations.WORD] = words
+            part.words = self._words(columns, stream.id, named) if stream.id else taken.fed.offsets[index]
             if self._on is not None:
-                records[:, operations.ON] = self._on_words(columns, named)
+                part.on = self._on_words(columns, named)
         elif stream.role == "label":
-            self._labels(taken, stream, columns, records, named)
+            self._labels(taken, stream, columns, part, named)
         elif stream.role == "table":
-            self._store.counters[operations.C_TABLES] += n
+            self._store.counters[operations.C_TABLES] += columns.n
         elif number in self.seen:
-            records = self._first_seen(stream, columns, records)
-        return records
+            again = self._seen_before(stream, columns, taken.fed.received.take(index))
+            part.changes.append((operations.KIND, again, operations.TICK))
+        return part
 
-    def _labels(self, taken: Taken, stream: Stream, columns: Columns, records: I8, named: dict[str, F8]) -> None:
-        places = self._store.labels_for(columns.n)
+    def _labels(self, taken: Taken, stream: Stream, columns: Columns, part: _Part, named: dict[str, F8]) -> None:
+        taken.labels = part.rows = self._store.labels_for(columns.n)
         if self._on is None:
-            words = self._words(columns, self.spec.streams[0].id, named)
+            part.words = self._words(columns, self.spec.streams[0].id, named)
         else:
-            words = self._on_words(columns, named)
-            records[:, operations.KIND] = operations.ANSWER
-        self._store.labels[places, L_WORD] = words
+            part.words = self._on_words(columns, named)
+            part.kind = operations.ANSWER
+        self._store.labels[part.rows, L_WORD] = part.words
         for j, (name, _, _) in enumerate(stream.columns):
-            self._store.label_values[places, j] = named[name]
-        records[:, operations.ROW] = places
-        records[:, operations.WORD] = words
-        taken.labels = places
+            self._store.label_values[part.rows, j] = named[name]
 
     def _words(self, columns: Columns, name: str | None, named: dict[str, F8]) -> I8:
         """Return an id or key column as int64 words: the bits of its number or symbol code."""
@@ -227,25 +247,35 @@ class Intake:
         joined = [None if None in pair else JOINER.join(map(str, pair)) for pair in zip(*parts, strict=True)]
         return self._symbols.code(joined).view(np.int64)
 
-    def _first_seen(self, stream: Stream, columns: Columns, records: I8) -> I8:
-        """Leave out events of another stream whose id was seen within its lateness."""
+    def _seen_before(self, stream: Stream, columns: Columns, received: I8) -> Flags:
+        """Return which events of another stream have an id that was seen within its lateness."""
         seen = self.seen[stream.number]
         name = stream.id or ""
         ids = columns.texts[name] if name in columns.texts else columns.numbers[name].tolist()
-        ahead = records[:, operations.TIME] > records[:, operations.RECEIVED] + stream.ahead_ms
-        for i, (one, received) in enumerate(zip(ids, records[:, operations.RECEIVED].tolist(), strict=True)):
+        again = np.zeros(columns.n, np.bool_)
+        ahead = np.zeros(columns.n, np.bool_)
+        if stream.time is not None:
+            ahead = columns.numbers[stream.time] > received + stream.ahead_ms
+        for i, (one, now) in enumerate(zip(ids, received.tolist(), strict=True)):
             if ahead[i]:
                 continue
             key = str(one)
-            if key in seen and received <= seen[key] + stream.lateness_ms:
+            if key in seen and now <= seen[key] + stream.lateness_ms:
                 self._store.counters[operations.C_OTHER_DUPLICATE] += 1
-                records[i, operations.KIND] = operations.TICK
+                again[i] = True
                 continue
-            seen[key] = received
+            seen[key] = now
             seen.move_to_end(key)
-            while seen and next(iter(seen.values())) + stream.lateness_ms < received:
+            while seen and next(iter(seen.values())) + stream.lateness_ms < now:
                 seen.popitem(last=False)
-        return records
+        return again
+
+
+def _ticks(taken: Taken, at: I8) -> _Part:
+    """Return records that let time pass where one of `at` was refused."""
+    mine = set(at.tolist())
+    rows = np.array(sorted({i for i, _, _ in taken.refused} & mine), np.int64)
+    return _Part(operations.TICK, 0, rows, 4 * rows)
 
 
 def _fields(stream: Stream, spec: ScorerSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -271,20 +301,16 @@ def _rank(role: str, on: tuple[str, ...] | None) -> int:
     return 0 if role == "label" and on is not None else 2
 
 
-def _in_order(parts: list[I8], orders: list[I8], n: int) -> tuple[I8, I8]:
-    """Return the records of all parts by their order, and the orders."""
-    if len(parts) > 1 and sum(order.size for order in orders) == n:
-        laid, order = np.empty((n, COLUMNS), np.int64), np.full(n, -1, np.int64)
-        for part, mine in zip(parts, orders, strict=True):
-            moves.lay(part, mine, laid, order)
-        if bool((order >= 0).all()):  # each record of the turn gave one
-            return laid, order
-    records, order = np.concatenate(parts), np.concatenate(orders)
-    if _ascending(order):
-        return records, order
+def _in_order(order: I8, n: int) -> tuple[I8, I8]:
+    """Return the place of each record by its order, and the orders so laid."""
+    if bool((order[1:] >= order[:-1]).all()):
+        return np.arange(order.size), order
+    if order.size == n:  # most often each record of the turn gave one
+        places, laid = order >> 2, np.full(n, -1, np.int64)
+        laid[places] = order
+        if bool((laid >= 0).all()):
+            return places, laid
     by = np.argsort(order, kind="stable")
-    return records[by], order[by]
-
-
-def _ascending(order: I8) -> bool:
-    return bool((order[1:] >= order[:-1]).all())
+    places = np.empty(order.size, np.int64)
+    places[by] = np.arange(order.size)
+    return places, order[by]

@@ -31,6 +31,8 @@ I8 = NDArray[np.int64]
 U1 = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
 ADD, LOOK = 1, 2
+#: Numbers between two registers, so that the same row of many does not fall into one set of the cache.
+APART = 72
 #: Rows that the clock hand of forgetting passes for each record of a turn.
 SWEEP = 2
 
@@ -64,7 +66,7 @@ class FeatureMachine:
         self.spec = spec
         self._lateness = lateness
         self.symbols = symbols
-        self.registers: F8 = np.full((max(spec.registers, 1), capacity), np.nan)
+        self.registers: F8 = np.full((max(spec.registers, 1), capacity + APART), np.nan)
         self._words = self.registers.view(np.int64)
         for constant in spec.constants:
             value = symbols.one(constant.value) if isinstance(constant.value, str) else constant.value

@@ -107,7 +107,7 @@ class Lines(Block):
 
     def take(self, at: I8) -> Lines:
         """Return the records at these places, in this order."""
-        return Lines(self.block, self.begins[at], self.ends[at])
+        return Lines(self.block, self.begins.take(at), self.ends.take(at))
 
     @classmethod
     def joined(cls, parts: Sequence[Lines]) -> Lines:
@@ -158,7 +158,7 @@ class Mixed(Block):
 
     def take(self, at: I8) -> Block:
         """Return the records at these places, in this order; where they are all of one layout, in that."""
-        which, place = self.which[at], self.at[at]
+        which, place = self.which.take(at), self.at.take(at)
         used = np.flatnonzero(np.bincount(which, minlength=len(self.parts)))
         parts = [self.parts[i] for i in used.tolist()]
         whole = _together(parts)
@@ -166,7 +166,7 @@ class Mixed(Block):
             return Mixed(self.parts, which, place)
         starts = np.zeros(len(self.parts), np.int64)
         starts[used] = np.cumsum([0, *(len(part) for part in parts)])[:-1]
-        return whole.take(starts[which] + place)
+        return whole.take(starts.take(which) + place)
 
     @classmethod
     def joined(cls, parts: Sequence[Mixed]) -> None:

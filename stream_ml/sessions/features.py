@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.errors import Reason
-from stream_ml.features.spec import OUTCOMES
+from stream_ml.features.spec import OUTCOMES, OWN
 from stream_ml.kernels import operations
 from stream_ml.language.pipeline import Pipeline
 from stream_ml.plan.bundle import compile_plan
@@ -23,7 +23,7 @@ from stream_ml.sessions.session import RANKS
 
 F8 = NDArray[np.float64]
 #: Operations carried out at once: nobody waits for the first of them.
-CAPACITY = 1 << 15
+CAPACITY = 1 << 14
 COUNTED = ("events", "duplicate", "late", "other_events", "other_late", "other_duplicate", "labels", "tables")
 
 
@@ -53,7 +53,6 @@ class FeatureSession:
         self.fields = named(self.spec)
         self._registers = np.array([one.register for one in self.fields], np.int64)
         self._ranks = {stream.topic: RANKS[stream.role] for stream in reversed(self.spec.streams)}
-        self._out: F8 = np.empty((len(self.fields), 0))
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -66,14 +65,14 @@ class FeatureSession:
         counted = dict(zip(operations.COUNTERS, self.scorer.store.counters.tolist(), strict=True))
         return {name: counted[name] for name in COUNTED}
 
-    def feed(self, runs: Sequence[Run]) -> tuple[F8, list[tuple[str, int, Bad]]]:
+    def feed(self, runs: Sequence[Run]) -> tuple[list[F8], list[tuple[str, int, Bad]]]:
         """Carry out one turn.
 
         Returns
         -------
-        float64[columns, n]
+        list of float64[n]
             The columns of :attr:`fields`, a row for each event that a live run would answer, in that order: missing is
-            NaN, a text its symbol's code. They are written over by the next turn.
+            NaN, a text its symbol's code.
         list
             (topic, offset, what is wrong) of each record that is refused.
         """
@@ -81,14 +80,16 @@ class FeatureSession:
         if self.symbols.due():
             self.symbols.sweep(self.scorer.codes())
         taken = self.scorer.take(fed)
-        if self._out.shape[1] < len(fed):
-            self._out = np.empty((len(self.fields), len(fed)))
+        most = taken.index[OWN].size if OWN in taken.index else 0
+        columns = [np.empty(most) for _ in self.fields]
         bad = [(record, one) for record, _, one in taken.refused]
         n = 0
         for batch in self.scorer.batches(taken):
-            n = self._keep(batch, n)
+            n = self._keep(batch, columns, n)
             bad += [self._ahead(batch, *one) for one in batch.ahead]
-        return self._out[:, :n], [(fed.names[int(fed.topics[i])], int(fed.offsets[i]), one) for i, one in bad]
+        for column in columns:
+            column.resize(n, refcheck=False)  # what nobody asked for is not kept
+        return columns, [(fed.names[int(fed.topics[i])], int(fed.offsets[i]), one) for i, one in bad]
 
     def _ahead(self, batch: Batch, _: int, number: int, row: int) -> tuple[int, Bad]:
         stream = next(one for one in self.spec.streams if one.number == number)
@@ -96,11 +97,11 @@ class FeatureSession:
         record = int(batch.taken.index[number][row])
         return record, Bad(record, Reason.AHEAD, f"$.{stream.time}", message)
 
-    def _keep(self, batch: Batch, n: int) -> int:
+    def _keep(self, batch: Batch, columns: list[F8], n: int) -> int:
         at = batch.events if batch.asked.all() else batch.events[batch.asked]
         registers = self.scorer.registers
-        for j, register in enumerate(self._registers.tolist()):
-            registers[register].take(at, out=self._out[j, n : n + at.size], mode="clip")
+        for register, column in zip(self._registers.tolist(), columns, strict=True):
+            registers[register].take(at, out=column[n : n + at.size], mode="clip")
         return n + at.size
 
 

@@ -13,6 +13,7 @@ import stream_ml
 from stream_ml.engines.replay import table as engine
 from stream_ml.engines.replay.table import history
 from stream_ml.language.pipeline import Pipeline
+from stream_ml.schema import fields, parquet
 from stream_ml.scorer.machine import reads_outcomes
 from stream_ml.sessions.features import FeatureSession
 from tests.pipelines_data import names, records
@@ -123,3 +124,19 @@ def test_a_file_holds_the_same_table(tmp_path: Path) -> None:
     assert written.path is not None
     assert pq.read_table(written.path).equals(kept.table)
     assert [path.name for path in written.path.parent.iterdir()] == ["features.parquet"]
+
+
+def test_the_table_holds_its_rows_and_nothing_of_the_records_that_gave_none() -> None:
+    rows = [row for row in by_topic(records("cards", 200, 3))["payments"] for _ in range(20)]  # 19 of 20 come again
+    found = history(pipeline("cards"), {"payments": rows, "chargebacks": []})
+    assert found.counters["duplicate"] == len(rows) - found.rows > 10 * found.rows
+    assert found.table.get_total_buffer_size() < 10 * found.rows * len(found.table.column_names) + 20 * found.rows
+
+
+def test_memory_for_reading_is_not_what_others_get(tmp_path: Path) -> None:
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    shape = fields.read(FeatureSession(pipeline("cards")).spec.streams[0].model)
+    before, given = pa.default_memory_pool().backend_name, files(tmp_path, records("cards", 200, 3), "parquet")
+    read = parquet.batches(given["payments"], shape, "received")
+    assert {pa.default_memory_pool().backend_name for _ in read} == {before}

@@ -17,6 +17,7 @@ from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.spec import Field
 
 F8 = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 def arrow() -> Any:
@@ -77,8 +78,8 @@ class Tables:
             self._writer.close()
             _part(self._out).unlink(missing_ok=True)
 
-    def add(self, columns: F8) -> None:
-        """Append rows: float64[columns, n], which may change afterwards."""
+    def add(self, columns: Sequence[F8]) -> None:
+        """Append rows: float64[n] for each field, which become part of the table."""
         found = [self._column(one.kind, column) for one, column in zip(self._fields, columns, strict=True)]
         batch = self._arrow.RecordBatch.from_arrays(found, schema=self.schema)
         if self._out is None:
@@ -111,30 +112,36 @@ class Tables:
 
     def _column(self, kind: str, column: F8) -> Any:
         missing = np.isnan(column)
-        mask = missing if missing.any() else None
+        known = None if not missing.any() else ~missing
         if kind == "text":
-            return self._texts(column, ~missing)
+            return self._texts(column, known)
         if kind in {"float", "span"}:
-            return self._arrow.array(column.copy(), mask=mask)
-        whole = column if mask is None else np.where(missing, 0.0, column)
+            return self._array(kind, known, column)
+        whole = column if known is None else np.where(missing, 0.0, column)
         if kind == "bool":
-            return self._arrow.array(whole != 0.0, mask=mask)
-        found = whole.astype(np.int64)
-        if kind == "time":
-            return self._arrow.array(found.view("datetime64[ms]"), type=self._type(kind), mask=mask)
-        return self._arrow.array(found, mask=mask)
+            return self._array(kind, known, _bits(whole != 0.0), n=column.size)
+        return self._array(kind, known, whole.astype(np.int64))
 
-    def _texts(self, codes: F8, known: NDArray[np.bool_]) -> Any:
-        offsets, there = np.zeros(codes.size + 1, np.int64), None
-        if known.all():
+    def _texts(self, codes: F8, known: Flags | None) -> Any:
+        offsets = np.zeros(codes.size + 1, np.int64)
+        if known is None:
             raw, offsets[1:] = self._symbols.text_bytes(codes)
         else:
             raw, ends = self._symbols.text_bytes(codes[known])
             offsets[1:][known] = np.diff(ends, prepend=0)
             np.cumsum(offsets, out=offsets)
-            there = self._arrow.py_buffer(np.packbits(known, bitorder="little"))
-        buffers = [there, self._arrow.py_buffer(offsets), self._arrow.py_buffer(raw)]
-        return self._arrow.Array.from_buffers(self._arrow.large_string(), codes.size, buffers)
+        return self._array("text", known, offsets, raw, n=codes.size)
+
+    def _array(self, kind: str, known: Flags | None, *buffers: NDArray[Any], n: int | None = None) -> Any:
+        """Return n values as they stand, without a copy; `known` says which there are, None for all."""
+        n = len(buffers[0]) if n is None else n
+        there = None if known is None else self._arrow.py_buffer(_bits(known))
+        found = [there, *map(self._arrow.py_buffer, buffers)]
+        return self._arrow.Array.from_buffers(self._type(kind), n, found)
+
+
+def _bits(flags: Flags) -> NDArray[np.uint8]:
+    return np.packbits(flags, bitorder="little")
 
 
 def _part(path: Path) -> Path:

@@ -154,7 +154,7 @@ def history(
     with Tables(session.fields, session.symbols, path) as tables:
         for runs in turns(sources, TURN):
             columns, bad = session.feed(runs)
-            rows += columns.shape[1]
+            rows += columns[0].size
             tables.add(columns)
             records += sum(len(run.values) for run in runs)
             refusals.add(runs, bad)

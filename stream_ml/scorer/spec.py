@@ -109,5 +109,5 @@ class ScorerSpec:
     @property
     def label_texts(self) -> tuple[int, ...]:
         """The columns of a waiting label's values that hold symbol codes."""
-        columns = self.streams[OUTCOMES].columns if self.join is not None else ()
+        columns = next((stream.columns for stream in self.streams if stream.number == OUTCOMES), ())
         return tuple(j for j, (_, _, text) in enumerate(columns) if text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import stream_ml
 from stream_ml.engines.replay import table as engine
 from stream_ml.engines.replay.table import history
 from stream_ml.language.pipeline import Pipeline
-from stream_ml.schema import fields, parquet
+from stream_ml.schema import fields, parquet, symbols
+from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import reads_outcomes
 from stream_ml.sessions.features import FeatureSession
 from tests.pipelines_data import names, records
@@ -140,3 +142,24 @@ def test_memory_for_reading_is_not_what_others_get(tmp_path: Path) -> None:
     before, given = pa.default_memory_pool().backend_name, files(tmp_path, records("cards", 200, 3), "parquet")
     read = parquet.batches(given["payments"], shape, "received")
     assert {pa.default_memory_pool().backend_name for _ in read} == {before}
+
+
+@pytest.mark.parametrize("name", names())
+def test_forgetting_texts_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared, rows = pipeline(name), by_topic(records(name, 400, 4))
+    kept = history(declared, rows)
+    swept: list[int] = []
+    sweep = Symbols.sweep
+
+    def noted(self: Symbols, used: Iterable[Any]) -> None:
+        sweep(self, used)
+        swept.append(len(self))
+
+    monkeypatch.setattr(Symbols, "sweep", noted)
+    monkeypatch.setattr(symbols, "SWEEP", 0)
+    monkeypatch.setattr(engine, "TURN", 50)
+    found = history(declared, rows)
+    assert swept or not any(one.kind == "text" for one in FeatureSession(declared).fields)
+    assert [list(map(repr, row.values())) for row in found.table.to_pylist()] == [
+        list(map(repr, row.values())) for row in kept.table.to_pylist()
+    ]

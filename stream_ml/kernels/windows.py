@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from stream_ml.kernels.algebra import COUNT, SUM, add, merge, value, zero
-from stream_ml.kernels.arrays import Bytes, Floats, Ints
+from stream_ml.kernels.arrays import NEAR, Bytes, Floats, Ints
 from stream_ml.kernels.blocks import FIELD, give, length_of, lengthen, room, start_of
 from stream_ml.kernels.jit import kernel
 from stream_ml.kernels.memory import prefetch
@@ -51,7 +51,7 @@ def close(kind: int, fields: int, heads: Floats, base: int, slab: Floats, far: f
         zero(kind, heads, closed)
         return
     width = 1 + fields
-    at = block + start_of(heads[base + 2]) * width
+    at = (block & NEAR) + start_of(heads[base + 2]) * width
     end = at + length_of(heads[base + 2]) * width
     if kind == COUNT and was != NONE and was <= far:
         while at < end and slab[at] < oldest:
@@ -98,7 +98,7 @@ def push_head(kind: int, fields: int, heads: Floats, base: int, slab: Floats, al
     if heads[base] < oldest_kept and heads[base + 1] < 0.0:
         heads[base + 3] = NONE
         return
-    at = room(heads, base + 1, slab, alloc, width)
+    at = room(heads, base + 1, slab, alloc, width) & NEAR
     slab[at] = heads[base]
     for j in range(fields):
         slab[at + 1 + j] = heads[base + FRONT + j]
@@ -108,7 +108,7 @@ def push_head(kind: int, fields: int, heads: Floats, base: int, slab: Floats, al
         heads[base + 3] = NONE
     packed = int(heads[base + 2]) + FIELD
     block = int(heads[base + 1])
-    first = block + (packed & (FIELD - 1)) * width
+    first = (block & NEAR) + (packed & (FIELD - 1)) * width
     while slab[first] < oldest_kept:
         if kind == COUNT and slab[first] >= heads[base + 4]:
             heads[base + FRONT + fields] -= slab[first + 1]  # of no meaning where nothing is closed
@@ -231,16 +231,16 @@ def bring(
     for turn in range(2):
         if turn == span[BEFORE]:
             if write >= 0:
-                put(kind, fields, heads, write, slab, alloc, tile, np.float64(span[KEEP]), x)
+                put(kind, fields, heads, write & NEAR, slab, alloc, tile, np.float64(span[KEEP]), x)
         elif read >= 0:
             near = tile - np.float64(span[SHIFT])
             far = near - np.float64(span[WHOLE])
             if span[WHOLE] == 0:
                 far = np.float64((time - span[LENGTH]) // span[TILE] - span[SHIFT])
-            look(kind, fields, heads, read, slab, far, near, scratch)
-            registers[span[OUT], g] = value(span[READ], scratch, 0)
+            look(kind, fields, heads, read & NEAR, slab, far, near, scratch)
+            registers[span[OUT] & NEAR, g] = value(span[READ], scratch, 0)
             if span[OUT2] >= 0:
-                registers[span[OUT2], g] = value(span[READ2], scratch, 0)
+                registers[span[OUT2] & NEAR, g] = value(span[READ2], scratch, 0)
 
 
 @kernel(inlined=True)
@@ -256,7 +256,7 @@ def foresee_blocks(row: int, heads: Floats, stride: int, slab: Floats, spans: In
     """Have the ends of a row's blocks brought near: where tiles go out and where they come in."""
     if row >= 0:
         for s in range(spans.shape[0]):
-            base = row * stride + spans[s, AT]
+            base = (row * stride + spans[s, AT]) & NEAR
             block = int(heads[base + 1])
             if block >= 0:
                 width = 1 + spans[s, FIELDS]
@@ -295,30 +295,31 @@ def tiles(
         if (g - begin) % (2 * AHEAD) == 0:
             for s in range(spans.shape[0]):
                 spans[s, KEEP] = (mark - spans[s, LENGTH]) // spans[s, TILE] - spans[s, SHIFT]
-        if g + 2 * AHEAD < end and flags[g + 2 * AHEAD] != 0:
-            foresee_heads(rows[g + 2 * AHEAD], heads, stride, spans)
-        if g + AHEAD < end and flags[g + AHEAD] != 0:
-            foresee_blocks(rows[g + AHEAD], heads, stride, slab, spans)
-        adding = rows[g] >= 0 and (flags[g] & ADD) != 0
-        looks = reads[g] >= 0 and (flags[g] & LOOK) != 0
+        here, near, far = g & NEAR, (g + AHEAD) & NEAR, (g + 2 * AHEAD) & NEAR
+        if far < end and flags[far] != 0:
+            foresee_heads(rows[far], heads, stride, spans)
+        if near < end and flags[near] != 0:
+            foresee_blocks(rows[near], heads, stride, slab, spans)
+        adding = rows[here] >= 0 and (flags[here] & ADD) != 0
+        looks = reads[here] >= 0 and (flags[here] & LOOK) != 0
         if not (adding or looks):
             continue
         if alloc[0] + alloc[63] > slab.shape[0]:
             return g
         for s in range(spans.shape[0]):
             kind = spans[s, KIND]
-            x = registers[spans[s, VALUE], g]
-            write = rows[g] * stride + spans[s, AT] if adding and x == x else -1  # x == x: not missing
-            read = reads[g] * stride + spans[s, AT] if looks else -1
+            x = registers[spans[s, VALUE] & NEAR, here]
+            write = rows[here] * stride + spans[s, AT] if adding and x == x else -1  # x == x: not missing
+            read = reads[here] * stride + spans[s, AT] if looks else -1
             if kind == COUNT:
-                bring(COUNT, 1, spans[s], heads, write, read, slab, alloc, times[g], x, scratch, registers, g)
+                bring(COUNT, 1, spans[s], heads, write, read, slab, alloc, times[here], x, scratch, registers, here)
             elif kind == SUM:
-                bring(SUM, 2, spans[s], heads, write, read, slab, alloc, times[g], x, scratch, registers, g)
+                bring(SUM, 2, spans[s], heads, write, read, slab, alloc, times[here], x, scratch, registers, here)
             else:
                 bring(
-                    kind, spans[s, FIELDS], spans[s], heads, write, read, slab, alloc, times[g], x, scratch, registers,
-                    g,
+                    kind, spans[s, FIELDS], spans[s], heads, write, read, slab, alloc, times[here], x, scratch,
+                    registers, here,
                 )  # fmt: skip
         if adding:
-            mark = max(mark, times[g] - lateness)
+            mark = max(mark, times[here] - lateness)
     return end

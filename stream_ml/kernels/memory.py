@@ -18,8 +18,6 @@ from stream_ml.kernels.jit import COMPILED
 NORESERVE = 0x4000
 #: Addresses reserved for one array, in bytes, of 2**47 in all; nothing is used until it is touched.
 SPACE = 1 << 34
-#: Its first bytes come in pages of 4 KB, so that what stays small is small; what grows beyond, in pages of 2 MB.
-SMALL = 1 << 21
 
 
 def reserve(words: int, dtype: type[np.generic]) -> NDArray[Any]:
@@ -40,7 +38,7 @@ def reserve(words: int, dtype: type[np.generic]) -> NDArray[Any]:
         return np.zeros(words, dtype)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         try:
-            space.madvise(mmap.MADV_HUGEPAGE, SMALL, len(space) - SMALL)
+            space.madvise(mmap.MADV_HUGEPAGE)
         except OSError:
             pass
     return np.frombuffer(space, dtype)

@@ -47,7 +47,8 @@ def batches(path: Path, shape: Shape, received: str | None) -> Iterator[tuple[Ar
             chosen = {name: header[place] for name, place in places.items()}
             present = received if received in header else None
             wanted = list(dict.fromkeys([*chosen.values(), *([present] if present else [])]))
-            file = _opened(path, _repeated(file.metadata, header))
+            texts = _repeated(file.metadata, header)
+            file = parquet.ParquetFile(path, read_dictionary=texts, buffer_size=BUFFER)
             for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
                 batch.validate(full=True)
                 records = batch.select(list(dict.fromkeys(chosen.values())))
@@ -56,21 +57,6 @@ def batches(path: Path, shape: Shape, received: str | None) -> Iterator[tuple[Ar
             said = str(error).split("\n", maxsplit=1)[0]
             cause = f"{path} is no readable Parquet file: {said}"
             raise InputError(cause, "Write it again") from None
-
-
-def _opened(path: Path, texts: list[str]) -> Any:
-    """Open a file whose `texts` are read as places in a dictionary.
-
-    The memory comes from malloc, which gives again what a batch gave back: Arrow's own allocator would touch three
-    times as much, and memory that is touched for the first time costs more than reading.
-    """
-    arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    usual = arrow.default_memory_pool()
-    arrow.set_memory_pool(arrow.system_memory_pool())
-    try:
-        return parquet.ParquetFile(path, read_dictionary=texts, buffer_size=BUFFER)
-    finally:
-        arrow.set_memory_pool(usual)
 
 
 def _repeated(metadata: Any, header: list[str]) -> list[str]:

@@ -24,13 +24,9 @@ class Ids:
     ----------
     rows
         Of the first table, a power of two.
-    ahead
-        Whether the next table is laid beside this one. Without, it is laid at once, when this one is half full: where
-        nobody waits for a turn, one table that is as small as can be is faster.
     """
 
-    def __init__(self, rows: int, *, ahead: bool = True) -> None:
-        self._ahead = ahead
+    def __init__(self, rows: int) -> None:
         self.table: I8 = _empty(rows)
         self._next: I8 | None = None
         self._blank = self._begin = self._end = self._head = 0
@@ -47,10 +43,10 @@ class Ids:
         must still stand in it.
         """
         size, held = self.table.shape[0], head - tail + more
-        if 2 * (held + 1) > size:  # nothing was laid ahead, or more came at once than could be foreseen
+        if 2 * (held + 1) > size:  # more at once than could be foreseen
             self.table, self._next = _empty(power(2 * (held + 1))), None
             enter_all(ring, self.table, tail, head)
-        elif self._next is None and self._ahead and 4 * held > size:
+        elif self._next is None and 4 * held > size:
             self._next, self._blank = np.empty((2 * size, 2), np.int64), 0
         elif self._next is not None and self._blank < 2 * size:
             self._next[self._blank : self._blank + _PART] = 0

@@ -35,7 +35,7 @@ class Store:
     Parameters
     ----------
     examples
-        Whether slots hold what an event's example needs, as they do live; without, nobody waits for a turn.
+        Whether slots hold what an event's example needs.
     outcomes
         Whether outcomes are waited for; without, events are remembered as long, so that duplicates are found.
     """
@@ -49,7 +49,7 @@ class Store:
         self.ops = np.zeros((capacity, 10), np.int64)
         self._ring: I8 = reserve(4 * capacity * RING_COLUMNS, np.int64)
         self.ring: I8 = _matrix(self._ring, 4 * capacity, RING_COLUMNS)
-        self.ids = Ids(8 * capacity, ahead=examples)
+        self.ids = Ids(8 * capacity)
         self.waiting = np.zeros((8 * capacity, 2), np.int64)
         self.early = np.zeros((1024, 2), np.int64)
         self.labels = np.zeros((1024, 4), np.int64)

@@ -23,7 +23,7 @@ from stream_ml.sessions.session import RANKS
 
 F8 = NDArray[np.float64]
 #: Operations carried out at once: nobody waits for the first of them.
-CAPACITY = 1 << 14
+CAPACITY = 1 << 15
 COUNTED = ("events", "duplicate", "late", "other_events", "other_late", "other_duplicate", "labels", "tables")
 
 

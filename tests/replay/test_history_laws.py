@@ -14,7 +14,7 @@ import stream_ml
 from stream_ml.engines.replay import table as engine
 from stream_ml.engines.replay.table import history
 from stream_ml.language.pipeline import Pipeline
-from stream_ml.schema import fields, parquet, symbols
+from stream_ml.schema import symbols
 from stream_ml.schema.symbols import Symbols
 from stream_ml.scorer.machine import reads_outcomes
 from stream_ml.sessions.features import FeatureSession
@@ -133,15 +133,6 @@ def test_the_table_holds_its_rows_and_nothing_of_the_records_that_gave_none() ->
     found = history(pipeline("cards"), {"payments": rows, "chargebacks": []})
     assert found.counters["duplicate"] == len(rows) - found.rows > 10 * found.rows
     assert found.table.get_total_buffer_size() < 10 * found.rows * len(found.table.column_names) + 20 * found.rows
-
-
-def test_memory_for_reading_is_not_what_others_get(tmp_path: Path) -> None:
-    import pyarrow as pa  # noqa: PLC0415 - an extra
-
-    shape = fields.read(FeatureSession(pipeline("cards")).spec.streams[0].model)
-    before, given = pa.default_memory_pool().backend_name, files(tmp_path, records("cards", 200, 3), "parquet")
-    read = parquet.batches(given["payments"], shape, "received")
-    assert {pa.default_memory_pool().backend_name for _ in read} == {before}
 
 
 @pytest.mark.parametrize("name", names())

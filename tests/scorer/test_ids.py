@@ -17,8 +17,8 @@ MOST = 16
 class Joined:
     """Ids as the join uses them, and a dict: both are told who comes and who leaves."""
 
-    def __init__(self, *, ahead: bool = True) -> None:
-        self.ids, self.twin = Ids(2 * MOST, ahead=ahead), dict[int, int]()
+    def __init__(self) -> None:
+        self.ids, self.twin = Ids(2 * MOST), dict[int, int]()
         self.ring = np.zeros((1 << 13, RING_COLUMNS), np.int64)
         self.tail = self.head = 0
         self.tables = 1
@@ -52,9 +52,9 @@ class Joined:
         return -1 if at < 0 else int(self.ids.table[at, 1]) - 1
 
 
-@given(st.lists(st.tuples(st.integers(0, MOST), st.integers(0, 2 * MOST)), max_size=60), st.booleans())
-def test_any_coming_and_leaving(turns: list[tuple[int, int]], ahead: bool) -> None:
-    joined = Joined(ahead=ahead)
+@given(st.lists(st.tuples(st.integers(0, MOST), st.integers(0, 2 * MOST)), max_size=60))
+def test_any_coming_and_leaving(turns: list[tuple[int, int]]) -> None:
+    joined = Joined()
     for come, leave in turns:
         joined.turn(come, leave)
         assert joined.told() == joined.twin
@@ -69,16 +69,6 @@ def test_growing_and_shrinking_is_by_doubling_and_never_at_once() -> None:
     assert joined.told() == joined.twin
     assert joined.ids.table.shape[0] == 1 << 15
     assert joined.tables == 11  # 32 rows, each twice as long as the one before
-
-
-def test_without_a_table_ahead_the_one_there_is_grows_when_it_is_half_full() -> None:
-    joined = Joined(ahead=False)
-    for _ in range(450):
-        joined.turn(MOST, 0)
-        held, size = joined.head - joined.tail, joined.ids.table.shape[0]
-        assert 2 * held <= size
-        assert size == 2 * MOST or 4 * held > size - 4 * MOST
-    assert joined.told() == joined.twin
 
 
 def test_more_at_once_than_could_be_foreseen() -> None:

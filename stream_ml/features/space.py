@@ -300,10 +300,10 @@ def _span(window: Window, at: int, value: int) -> list[int]:
 
 
 def together(calls: Sequence[Call]) -> list[Call]:
-    """Return these calls with those of one stream and family made one (points apart): a row is met once."""
+    """Return these calls with those of one stream, family and kind made one (points apart): a row is met once."""
     found: dict[object, Call] = {}
     for i, call in enumerate(calls):
-        alike: object = i if call.family == "point" else (call.stream, call.family)
+        alike: object = i if call.family == "point" else (call.stream, call.family, _kind(call))
         if alike in found:
             first = found[alike]
             spans = np.concatenate([first.spans, call.spans])
@@ -311,6 +311,11 @@ def together(calls: Sequence[Call]) -> list[Call]:
         else:
             found[alike] = call
     return list(found.values())
+
+
+def _kind(call: Call) -> int:
+    """Return the kind of a call's records: each of the tiles' kinds has a loop of its own."""
+    return int(call.spans[0, windows.KIND]) if call.family == "tiles" else 0
 
 
 def _cutoff(window: Window, mark: int) -> int:

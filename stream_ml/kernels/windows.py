@@ -265,6 +265,54 @@ def foresee_blocks(row: int, heads: Floats, stride: int, slab: Floats, spans: In
                 prefetch(slab, first + length_of(heads[base + 2]) * width)
 
 
+@kernel(inlined=True)
+def through(
+    kind: int,
+    fields: int,
+    rows: Ints,
+    reads: Ints,
+    flags: Bytes,
+    times: Ints,
+    heads: Floats,
+    stride: int,
+    slab: Floats,
+    alloc: Ints,
+    spans: Ints,
+    mark: int,
+    lateness: int,
+    scratch: Floats,
+    registers: Floats,
+    begin: int,
+    end: int,
+) -> int:
+    """Bring rows begin .. end through windows that are all of one kind."""
+    for g in range(begin, end):
+        if (g - begin) % (2 * AHEAD) == 0:
+            for s in range(spans.shape[0]):
+                spans[s, KEEP] = (mark - spans[s, LENGTH]) // spans[s, TILE] - spans[s, SHIFT]
+        here, near, far = g & NEAR, (g + AHEAD) & NEAR, (g + 2 * AHEAD) & NEAR
+        if far < end and flags[far] != 0:
+            foresee_heads(rows[far], heads, stride, spans)
+        if near < end and flags[near] != 0:
+            foresee_blocks(rows[near], heads, stride, slab, spans)
+        adding = rows[here] >= 0 and (flags[here] & ADD) != 0
+        looks = reads[here] >= 0 and (flags[here] & LOOK) != 0
+        if not (adding or looks):
+            continue
+        if alloc[0] + alloc[63] > slab.shape[0]:
+            return g
+        for s in range(spans.shape[0]):
+            x = registers[spans[s, VALUE] & NEAR, here]
+            write = rows[here] * stride + spans[s, AT] if adding and x == x else -1  # x == x: not missing
+            read = reads[here] * stride + spans[s, AT] if looks else -1
+            bring(
+                kind, fields, spans[s], heads, write, read, slab, alloc, times[here], x, scratch, registers, here
+            )
+        if adding:
+            mark = max(mark, times[here] - lateness)
+    return end
+
+
 @kernel(
     signature="i8(i8[::1], i8[::1], u1[::1], i8[::1], f8[::1], i8, f8[::1], i8[::1], i8[:,::1], i8, i8, f8[::1], "
     "f8[:,::1], i8, i8)"
@@ -286,40 +334,23 @@ def tiles(
     begin: int,
     end: int,
 ) -> int:
-    """Bring rows begin .. end through the windows `spans`, writing at `rows` and reading at `reads`.
+    """Bring rows begin .. end through the windows `spans`, all of one kind, writing at `rows` and reading at `reads`.
 
     No reader will ask for a moment before `mark` (epoch ms), nor one after a row that writes for a moment further back
     from it than `lateness` (ms). Returns the first row not done, because the slab ran out of room.
     """
-    for g in range(begin, end):
-        if (g - begin) % (2 * AHEAD) == 0:
-            for s in range(spans.shape[0]):
-                spans[s, KEEP] = (mark - spans[s, LENGTH]) // spans[s, TILE] - spans[s, SHIFT]
-        here, near, far = g & NEAR, (g + AHEAD) & NEAR, (g + 2 * AHEAD) & NEAR
-        if far < end and flags[far] != 0:
-            foresee_heads(rows[far], heads, stride, spans)
-        if near < end and flags[near] != 0:
-            foresee_blocks(rows[near], heads, stride, slab, spans)
-        adding = rows[here] >= 0 and (flags[here] & ADD) != 0
-        looks = reads[here] >= 0 and (flags[here] & LOOK) != 0
-        if not (adding or looks):
-            continue
-        if alloc[0] + alloc[63] > slab.shape[0]:
-            return g
-        for s in range(spans.shape[0]):
-            kind = spans[s, KIND]
-            x = registers[spans[s, VALUE] & NEAR, here]
-            write = rows[here] * stride + spans[s, AT] if adding and x == x else -1  # x == x: not missing
-            read = reads[here] * stride + spans[s, AT] if looks else -1
-            if kind == COUNT:
-                bring(COUNT, 1, spans[s], heads, write, read, slab, alloc, times[here], x, scratch, registers, here)
-            elif kind == SUM:
-                bring(SUM, 2, spans[s], heads, write, read, slab, alloc, times[here], x, scratch, registers, here)
-            else:
-                bring(
-                    kind, spans[s, FIELDS], spans[s], heads, write, read, slab, alloc, times[here], x, scratch,
-                    registers, here,
-                )  # fmt: skip
-        if adding:
-            mark = max(mark, times[here] - lateness)
-    return end
+    kind = spans[0, KIND]
+    if kind == COUNT:
+        return through(
+            COUNT, 1, rows, reads, flags, times, heads, stride, slab, alloc, spans, mark, lateness, scratch, registers,
+            begin, end,
+        )  # fmt: skip
+    if kind == SUM:
+        return through(
+            SUM, 2, rows, reads, flags, times, heads, stride, slab, alloc, spans, mark, lateness, scratch, registers,
+            begin, end,
+        )  # fmt: skip
+    return through(
+        kind, spans[0, FIELDS], rows, reads, flags, times, heads, stride, slab, alloc, spans, mark, lateness, scratch,
+        registers, begin, end,
+    )  # fmt: skip

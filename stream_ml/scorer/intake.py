@@ -29,6 +29,14 @@ KINDS = {"event": operations.EVENT, "label": operations.LABEL, "other": operatio
 JOINER = "\x1f"
 
 
+def _no_numbers() -> F8:
+    return np.zeros(0)
+
+
+def _no_words() -> I8:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(slots=True)
 class Taken:
     """Records taken in: columns by stream number, the join's records, and what was refused.
@@ -54,17 +62,9 @@ class Taken:
     columns: dict[int, dict[int, F8]] = field(default_factory=dict)
     texts: dict[int, Texts] = field(default_factory=dict)
     index: dict[int, I8] = field(default_factory=dict)
-    labels: I8 = field(default_factory=lambda: np.zeros(0, np.int64))
+    labels: I8 = field(default_factory=_no_words)
     refused: list[tuple[int, int, Bad]] = field(default_factory=list)
-    orders: I8 = field(default_factory=lambda: np.zeros(0, np.int64))
-
-
-def _no_numbers() -> F8:
-    return np.zeros(0)
-
-
-def _no_words() -> I8:
-    return np.zeros(0, np.int64)
+    orders: I8 = field(default_factory=_no_words)
 
 
 @dataclass(slots=True)

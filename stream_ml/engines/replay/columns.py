@@ -116,11 +116,11 @@ class Tables:
         if kind == "text":
             return self._texts(column, known)
         if kind in {"float", "span"}:
-            return self._array(kind, known, column)
+            return self._array(kind, known, column.size, column)
         whole = column if known is None else np.where(missing, 0.0, column)
         if kind == "bool":
-            return self._array(kind, known, _bits(whole != 0.0), n=column.size)
-        return self._array(kind, known, whole.astype(np.int64))
+            return self._array(kind, known, column.size, _bits(whole != 0.0))
+        return self._array(kind, known, column.size, whole.astype(np.int64))
 
     def _texts(self, codes: F8, known: Flags | None) -> Any:
         offsets = np.zeros(codes.size + 1, np.int64)
@@ -130,11 +130,10 @@ class Tables:
             raw, ends = self._symbols.text_bytes(codes[known])
             offsets[1:][known] = np.diff(ends, prepend=0)
             np.cumsum(offsets, out=offsets)
-        return self._array("text", known, offsets, raw, n=codes.size)
+        return self._array("text", known, codes.size, offsets, raw)
 
-    def _array(self, kind: str, known: Flags | None, *buffers: NDArray[Any], n: int | None = None) -> Any:
+    def _array(self, kind: str, known: Flags | None, n: int, *buffers: NDArray[Any]) -> Any:
         """Return n values as they stand, without a copy; `known` says which there are, None for all."""
-        n = len(buffers[0]) if n is None else n
         there = None if known is None else self._arrow.py_buffer(_bits(known))
         found = [there, *map(self._arrow.py_buffer, buffers)]
         return self._arrow.Array.from_buffers(self._type(kind), n, found)
